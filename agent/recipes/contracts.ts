@@ -1,0 +1,73 @@
+/** What the agent's attempt runner and a recipe know of each other. */
+import type { EndClass } from "../../shared/builds.ts";
+import type { AgentEntry } from "../../shared/log.ts";
+import type { Target } from "../../shared/recipes/index.ts";
+import type { DockerHost, Exit, Limits, Owner, RunHandle, RunSpec } from "../docker/contracts.ts";
+
+/** A file that the recipe made, on the agent's disk, ready for upload. */
+export type Made = {
+  name: string;
+  /** Path on the agent's disk; below the attempt's folder, removed with it. */
+  file: string;
+  size: number;
+  sha256: string;
+  content_type: string;
+};
+
+/** The end of a recipe other than well: a class, and a sentence that says what to do next. */
+export class RecipeFailure extends Error {
+  readonly class: EndClass;
+  constructor(endClass: EndClass, reason: string) {
+    super(reason);
+    this.name = "RecipeFailure";
+    this.class = endClass;
+  }
+}
+
+export interface RecipeContext<T extends Target = Target> {
+  readonly owner: Owner;
+  readonly target: T;
+  readonly docker: DockerHost;
+  readonly limits: Limits;
+  /** Folder on the agent's disk that is this attempt's alone. */
+  readonly folder: string;
+  /** Milliseconds left of the attempt's deadline. */
+  remaining(): number;
+  /** Authorization header values to try in turn; empty for a public source. */
+  readonly credentials: readonly string[];
+  /** Aborts on cancel, deadline or a lost lease. */
+  readonly signal: AbortSignal;
+  /** Appends one of our own entries; resolves when it may go on (backpressure). */
+  say(
+    msg: string,
+    extra?: { level?: AgentEntry["level"]; fields?: Record<string, unknown> },
+  ): Promise<void>;
+  /** Words that must not appear in the log; effective for everything appended afterwards. */
+  redact(secrets: readonly string[]): void;
+  /**
+   * Journals the phase, then creates, starts (or adopts, when the agent was restarted in it) the container,
+   * spools its output as entries and settles with its end. Throws RecipeFailure for kills and out of memory.
+   */
+  run(
+    spec: Omit<RunSpec, "owner" | "deadline_ms">,
+  ): Promise<{ exit: Exit; handle: RunHandle; tail: string[] }>;
+  /** Journals the phase; true when a predecessor of this process had already finished it. */
+  phase<R extends JsonValue>(name: string, body: () => Promise<R>): Promise<R>;
+}
+
+export type JsonValue =
+  | string
+  | number
+  | boolean
+  | null
+  | JsonValue[]
+  | { [key: string]: JsonValue };
+
+export interface Recipe<T extends Target = Target> {
+  readonly name: T["recipe"];
+  /** Images it needs on the host, for `hello.unwell` and `agent doctor`. */
+  images(): string[];
+  /** Why this agent's own policy refuses the target (DESIGN.md rule 7); null when it does not. */
+  refuses(target: T): string | null;
+  make(context: RecipeContext<T>): Promise<{ made: Made[]; repositories: string[] }>;
+}

@@ -1,0 +1,99 @@
+/** Words about builds that every room uses: ids, states, how a build can end, what the API shows. */
+import * as z from "zod";
+import { targetSchema } from "./recipes/index.ts";
+
+export const BUILD_STATES = [
+  "queued",
+  "running",
+  "succeeded",
+  "failed",
+  "cancelled",
+  "timed_out",
+] as const;
+export type BuildState = (typeof BUILD_STATES)[number];
+
+/** A terminal state never changes. */
+export function isTerminal(state: BuildState): boolean {
+  return state !== "queued" && state !== "running";
+}
+
+/** Why a build ended other than well: stable words that clients may switch on. */
+export const END_CLASSES = [
+  "no_such_version",
+  "no_such_repository",
+  "clone_error",
+  "module_error",
+  "no_main_package",
+  "compile_error",
+  "make_error",
+  "nothing_made",
+  "wrong_target",
+  "artifact_too_large",
+  "out_of_memory",
+  "disk_full",
+  "too_many_processes",
+  "timed_out",
+  "queue_timeout",
+  "cancelled",
+  "agent_lost",
+  "agent_refused",
+  "agent_error",
+  "storage",
+] as const;
+export type EndClass = (typeof END_CLASSES)[number];
+
+export const buildIdSchema = z.string().regex(/^[0-9a-f]{32}$/, "a build id is 32 hex digits");
+
+/** `build_id`, or its dashed UUID form (tutum's JobIdentifier), as 32 hex; null when it is neither. */
+export function parseBuildId(text: string): string | null {
+  const match =
+    /^(?:([0-9a-f]{32})|([0-9a-f]{8})-([0-9a-f]{4})-([0-9a-f]{4})-([0-9a-f]{4})-([0-9a-f]{12}))$/i.exec(
+      text,
+    );
+  return match ? match.slice(1).join("").toLowerCase() : null;
+}
+
+export const attemptSchema = z.int().min(1).max(1_000_000);
+export const sha256Schema = z.string().regex(/^[0-9a-f]{64}$/, "a SHA-256 is 64 hex digits");
+export const commitSchema = z
+  .string()
+  .regex(/^(?:[0-9a-f]{40}|[0-9a-f]{64})$/, "a commit is 40 or 64 hex digits");
+
+/** One published file. `name` is what a client asks for; where the bytes lie is the edge's affair. */
+export const artifactSchema = z.object({
+  name: z.string(),
+  size: z.int(),
+  sha256: sha256Schema,
+  url: z.string(),
+});
+export type Artifact = z.infer<typeof artifactSchema>;
+
+/** What `GET /builds/{id}` answers. Times are RFC 3339 in UTC; durations are milliseconds. */
+export const buildRecordSchema = z.object({
+  build_id: buildIdSchema,
+  recipe: z.string(),
+  target: targetSchema,
+  state: z.enum(BUILD_STATES),
+  class: z.enum(END_CLASSES).nullable(),
+  /** The sentence that says what happened and what to do next; null unless the build failed. */
+  reason: z.string().nullable(),
+  /** Builds ahead of this one in its pool, 1 = next; null once it runs. */
+  position: z.int().nullable(),
+  attempt: z.int(),
+  agent: z.string().nullable(),
+  commit: z.string().nullable(),
+  visibility: z.enum(["public", "private"]),
+  queued_at: z.string(),
+  started_at: z.string().nullable(),
+  ended_at: z.string().nullable(),
+  timings: z.object({
+    queued_ms: z.number().nullable(),
+    running_ms: z.number().nullable(),
+    phases: z.record(z.string(), z.number()),
+  }),
+  /** URL of the thing that was asked for. */
+  artifact: z.string(),
+  artifacts: z.array(artifactSchema),
+  log: z.string(),
+});
+export type BuildRecord = z.infer<typeof buildRecordSchema>;

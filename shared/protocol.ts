@@ -1,0 +1,236 @@
+/**
+ * The wire between agents and the edge: text frames, one JSON document each, told apart by `t`.
+ * Unknown frame types and members are ignored, so one version of skew works either way.
+ *
+ * control socket  agent <-> Pool    GET /agent/control        hello, assign, accept, cancel, drain …
+ * attempt socket  agent <-> Build   GET /agent/builds/{id}/attempts/{n}   log, uploads, result
+ *
+ * Both ends send the literal text `ping` / `pong` besides (answered without waking the object).
+ */
+import * as z from "zod";
+import { attemptSchema, BUILD_STATES, buildIdSchema, END_CLASSES, sha256Schema } from "./builds.ts";
+import { ARTIFACT_FILES, FRAME_BYTES } from "./limits.ts";
+import { agentEntrySchema } from "./log.ts";
+import { targetSchema } from "./recipes/index.ts";
+
+export const PROTOCOL_VERSION = 1;
+export const PING = "ping";
+export const PONG = "pong";
+
+/** Application close codes: what the other side should do about it. */
+export const CLOSE = {
+  /** Another process of the same agent took over: stop. */
+  superseded: 4001,
+  /** Unknown, removed or refused: stop. */
+  forbidden: 4003,
+  /** The attempt is over for this agent: clean up, do not come back. */
+  attemptOver: 4004,
+  /** A frame did not parse: a bug; reconnect. */
+  badFrame: 4008,
+  /** A viewer did not read: come back with the position in the reason. */
+  slow: 4010,
+  /** The same attempt opened a newer socket. */
+  replaced: 4011,
+} as const;
+
+const name = z.string().min(1).max(64);
+const held = z.object({ build: buildIdSchema, attempt: attemptSchema });
+export type Held = z.infer<typeof held>;
+const holds = z.array(held).max(1_000);
+
+export const labelsSchema = z.record(
+  z.string().regex(/^[a-z0-9][a-z0-9._-]{0,62}$/),
+  z
+    .string()
+    .max(128)
+    .regex(/^[A-Za-z0-9._,:+ -]*$/),
+);
+
+// ---- control socket -----------------------------------------------------------------------------
+
+export const controlUpSchema = z.discriminatedUnion("t", [
+  /** First frame of every socket. `held`: the attempts whose journal is on this agent's disk. */
+  z.object({
+    t: z.literal("hello"),
+    protocol: z.int(),
+    version: name,
+    /** Random per process: tells a restart from a twin (rule 11). */
+    instance: name,
+    /** The engine's own id: the same key on another engine is a copy. */
+    engine: name,
+    capacity: z.int().min(0).max(1_000),
+    labels: labelsSchema,
+    recipes: z.array(z.string().max(32)).max(16),
+    /** Why this host should get no work now ("disk 96 % full"); null when it is well. */
+    unwell: z.string().max(500).nullable(),
+    draining: z.boolean(),
+    held: holds,
+  }),
+  z.object({ t: z.literal("accept"), build: buildIdSchema, attempt: attemptSchema }),
+  /** Not started and never will be by this agent: try another one. */
+  z.object({
+    t: z.literal("reject"),
+    build: buildIdSchema,
+    attempt: attemptSchema,
+    code: z.enum(["busy", "draining", "policy", "unwell"]),
+    reason: z.string().max(500),
+  }),
+  /** The host is clean again and the slot is free. */
+  z.object({ t: z.literal("done"), build: buildIdSchema, attempt: attemptSchema }),
+  z.object({
+    t: z.literal("status"),
+    capacity: z.int().min(0).max(1_000),
+    unwell: z.string().max(500).nullable(),
+    draining: z.boolean(),
+  }),
+]);
+export type ControlUp = z.infer<typeof controlUpSchema>;
+
+export const controlDownSchema = z.discriminatedUnion("t", [
+  /** Answer to hello. `drop`: held attempts that are over and must be cleaned away. */
+  z.object({ t: z.literal("welcome"), epoch: z.int(), agent: z.string(), name, drop: holds }),
+  z.object({
+    t: z.literal("assign"),
+    build: buildIdSchema,
+    attempt: attemptSchema,
+    target: targetSchema,
+    /** Bearer token of this attempt's socket. Secret. */
+    lease: z.string().min(32).max(256),
+    deadline_ms: z.int().min(1),
+  }),
+  z.object({
+    t: z.literal("cancel"),
+    build: buildIdSchema,
+    attempt: attemptSchema,
+    reason: z.string().max(500),
+  }),
+  /** Finish what runs, take nothing new, then exit. */
+  z.object({ t: z.literal("drain") }),
+]);
+export type ControlDown = z.infer<typeof controlDownSchema>;
+
+// ---- attempt socket -----------------------------------------------------------------------------
+
+const uploadId = z.string().regex(/^[0-9a-f]{32}$/);
+/** A name in an archive listing or URL: relative, one segment. */
+export const artifactNameSchema = z
+  .string()
+  .min(1)
+  .max(192)
+  .regex(/^[A-Za-z0-9_][A-Za-z0-9._+-]*$/);
+
+export const attemptUpSchema = z.discriminatedUnion("t", [
+  /** Confirms the start (rule 3); sent again after every reconnect. */
+  z.object({
+    t: z.literal("start"),
+    protocol: z.int(),
+    instance: name,
+    workspace: z.string().max(128),
+  }),
+  z.object({ t: z.literal("log"), entries: z.array(agentEntrySchema).min(1).max(10_000) }),
+  z.object({ t: z.literal("phase"), phase: z.string().max(32) }),
+  /** Asks where the bytes of one file go. Idempotent by `upload`, which the agent chose. */
+  z.object({
+    t: z.literal("upload"),
+    upload: uploadId,
+    name: artifactNameSchema,
+    size: z.int().min(0),
+    sha256: sha256Schema,
+    content_type: z.string().max(100),
+  }),
+  /** Asks for the right to send one part (rule 6). Parts count from 1. */
+  z.object({ t: z.literal("ticket"), upload: uploadId, part: z.int().min(1).max(10_000) }),
+  z.object({
+    t: z.literal("uploaded"),
+    upload: uploadId,
+    parts: z.array(z.object({ part: z.int().min(1), etag: z.string().max(200) })).max(10_000),
+  }),
+  /** The end of the attempt; takes effect once all entries up to `last_seq` are stored. */
+  z.object({
+    t: z.literal("result"),
+    outcome: z.enum(["succeeded", "failed", "cancelled", "timed_out"]),
+    class: z.enum(END_CLASSES).nullable(),
+    reason: z.string().max(2_000).nullable(),
+    last_seq: z.int().min(0),
+    uploads: z.array(uploadId).max(ARTIFACT_FILES),
+    /** Repositories that the fetch used a credential for, as `remote/owner/repo` (rule 17). */
+    repositories: z.array(z.string().max(512)).max(64),
+    /** Milliseconds spent in each phase. */
+    phases: z.record(z.string().max(32), z.number()),
+  }),
+]);
+export type AttemptUp = z.infer<typeof attemptUpSchema>;
+
+export const attemptDownSchema = z.discriminatedUnion("t", [
+  /** Answer to start. `acked`: the highest stored seq of this attempt. */
+  z.object({
+    t: z.literal("ready"),
+    acked: z.int().min(0),
+    /** Authorization header values to try in turn for the fetch. Secret; empty for public sources. */
+    credentials: z.array(z.string()),
+  }),
+  z.object({ t: z.literal("ack"), seq: z.int().min(0) }),
+  z.object({
+    t: z.literal("cancel"),
+    outcome: z.enum(["cancelled", "timed_out"]),
+    reason: z.string().max(500),
+  }),
+  /** `parts` 0: the bytes are there already. One part: a single put. */
+  z.object({
+    t: z.literal("upload_ready"),
+    upload: uploadId,
+    part_size: z.int().min(1),
+    parts: z.int().min(0),
+  }),
+  z.object({
+    t: z.literal("ticket"),
+    upload: uploadId,
+    part: z.int().min(1),
+    /** Bearer token for PUT /agent/uploads/{upload}/parts/{part}. Secret. */
+    ticket: z.string(),
+  }),
+  z.object({ t: z.literal("upload_ok"), upload: uploadId }),
+  z.object({
+    t: z.literal("upload_failed"),
+    upload: uploadId,
+    /** `retry`: open a fresh upload; `fatal`: the attempt fails. */
+    code: z.enum(["retry", "fatal"]),
+    message: z.string(),
+  }),
+  /** The result is stored: nothing of this attempt is needed any more. */
+  z.object({ t: z.literal("result_ok"), state: z.enum(BUILD_STATES) }),
+  /** This attempt is not (or no longer) the build's: clean up and report done. */
+  z.object({ t: z.literal("refused"), code: z.string(), message: z.string() }),
+]);
+export type AttemptDown = z.infer<typeof attemptDownSchema>;
+
+/** A frame that parsed, `null` for a type this version does not know, or why it is refused. */
+export type Parsed<T> = { frame: T | null } | { error: string };
+
+export const parseControlUp = frameParser(controlUpSchema);
+export const parseControlDown = frameParser(controlDownSchema);
+export const parseAttemptUp = frameParser(attemptUpSchema);
+export const parseAttemptDown = frameParser(attemptDownSchema);
+
+function frameParser<T>(
+  schema: z.ZodType<T> & { options: readonly { shape: { t: { value: string } } }[] },
+): (raw: unknown) => Parsed<T> {
+  const known = new Set(schema.options.map((option) => option.shape.t.value));
+  return (raw) => {
+    if (typeof raw !== "string") return { error: "frames are text" };
+    if (raw.length > FRAME_BYTES) return { error: `frames are at most ${FRAME_BYTES} bytes` };
+    let json: unknown;
+    try {
+      json = JSON.parse(raw);
+    } catch {
+      return { error: "a frame is one JSON document" };
+    }
+    if (typeof json !== "object" || json === null || !("t" in json) || typeof json.t !== "string")
+      return { error: "a frame is an object with a type t" };
+    if (!known.has(json.t)) return { frame: null };
+    const result = schema.safeParse(json);
+    if (result.success) return { frame: result.data };
+    const issue = result.error.issues[0];
+    return { error: `${json.t}.${issue?.path.join(".") ?? ""}: ${issue?.message ?? "invalid"}` };
+  };
+}
