@@ -38,6 +38,9 @@ export const registeredSchema = z.object({
   pool: poolNameSchema,
 });
 
+/** What `GET /agent/nonce` answers. */
+export const nonceSchema = z.object({ nonce: z.string().max(256) });
+
 /** Payload of the JWS. */
 export const proofSchema = z.object({
   aud: z.literal(PROOF_AUDIENCE),

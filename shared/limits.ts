@@ -22,6 +22,8 @@ export const LOG_HEAD_BYTES = 16 * MIB;
 export const LOG_TAIL_BYTES = 1 * MIB;
 /** Bytes of spooled entries the edge has not acknowledged before a container is made to wait. */
 export const LOG_UNACKED_BYTES = 8 * MIB;
+/** Bytes (JSON) of agents' entries that the edge keeps of one build, all attempts together: one gap record stands for the rest. */
+export const LOG_BUILD_BYTES = 256 * MIB;
 /** Bytes of the largest page a reader of a log may ask a Build object for. */
 export const LOG_PAGE_BYTES = 256 * KIB;
 /** Milliseconds a reader's request for the next page may wait in a Build object. */
@@ -61,6 +63,10 @@ export const ATTEMPT_DEADLINE_MS = 30 * 60_000;
 export const ATTEMPT_GRACE_MS = 2 * 60_000;
 /** Milliseconds a cancelled attempt has to clean its host before the build ends without it. */
 export const CANCEL_GRACE_MS = 45_000;
+/** Credentials of joiners that a private build keeps to try in turn. */
+export const MAX_CREDENTIALS = 5;
+/** Milliseconds the edge tries to publish before it looks what is published and ends the build by that. */
+export const PUBLISH_DEADLINE_MS = 15 * 60_000;
 /** Seconds of the longest `?wait=`: below what proxies cut. */
 export const WAIT_MAX_SECONDS = 300;
 
@@ -85,6 +91,10 @@ export const TICKET_MS = 60_000;
 export const SEGMENT_CHARS = 128;
 /** Segments of a repository's path below its remote. */
 export const REPOSITORY_SEGMENTS = 8;
+/** Characters of a file's name, its decoration (`.tar.gz.sha256`) included. */
+export const FILE_NAME_CHARS = 192;
+/** Characters of a Go path without its file, percent-encoded: with our prefixes it must fit an R2 key (1 024 bytes). */
+export const GO_PATH_CHARS = 800;
 /** Characters of a token or git credential in a header. */
 export const CREDENTIAL_CHARS = 4_096;
 /** Bytes of a JSON request body. */

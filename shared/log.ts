@@ -33,7 +33,9 @@ export const agentEntrySchema = z.object({
 export type AgentEntry = z.infer<typeof agentEntrySchema>;
 
 /** An entry as it is stored and read. Entries of the edge itself have no `seq`. */
-export type LogEntry = Omit<AgentEntry, "seq"> & {
+export type LogEntry = Omit<AgentEntry, "seq" | "fields"> & {
+  /** Any JSON, in a type without recursion: the types of calls between objects cannot follow one. */
+  fields?: Record<string, string | number | boolean | object | null> | undefined;
   position: number;
   /** 0 before the first attempt. */
   attempt: number;

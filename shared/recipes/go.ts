@@ -3,8 +3,9 @@
  * conventions.md, "Go paths"). The one parser of such paths, the target it makes, the names of its files.
  */
 import * as z from "zod";
-import { REPOSITORY_SEGMENTS, SEGMENT_CHARS } from "../limits.ts";
-import { isGoPlatform } from "./go-platforms.ts";
+import { FILE_NAME_CHARS, GO_PATH_CHARS, REPOSITORY_SEGMENTS, SEGMENT_CHARS } from "../limits.ts";
+import { nearest } from "../nearest.ts";
+import { GO_PLATFORMS, isGoPlatform } from "./go-platforms.ts";
 
 /** A host, with a dot: what tells a Go path from every other route. */
 const REMOTE =
@@ -15,7 +16,13 @@ const NAME = /^[A-Za-z0-9_](?:[A-Za-z0-9._-]*[A-Za-z0-9_-])?$/;
 const VERSION = /^[A-Za-z0-9^~<>=](?:[A-Za-z0-9._+/^~<>= *-]*[A-Za-z0-9*])?$/;
 /** A `make` target. */
 const MAKE_TARGET = /^[A-Za-z0-9_][A-Za-z0-9._-]{0,63}$/;
-const FILE = /^[A-Za-z0-9_][A-Za-z0-9._-]{0,191}$/;
+const FILE = /^[A-Za-z0-9_][A-Za-z0-9._+-]*$/;
+/** A commit, whole: SHA-1 or SHA-256. */
+const COMMIT = /^(?:[0-9a-f]{40}|[0-9a-f]{64})$/;
+/** Segments of the shortest path: remote, owner, repository, GOOS, GOARCH, version. */
+const MIN_SEGMENTS = 6;
+/** Pairs that an answer to an unknown one suggests. */
+const SUGGESTED_PLATFORMS = 5;
 
 export const goVersionSchema = z
   .string()
@@ -34,7 +41,7 @@ export const goTargetSchema = z.object({
   version: goVersionSchema,
   /** The `make` target asked for with `?target=`; null for the makefile's first. */
   make: z.string().regex(MAKE_TARGET).nullable(),
-  commit: z.string().regex(/^(?:[0-9a-f]{40}|[0-9a-f]{64})$/),
+  commit: z.string().regex(COMMIT),
   visibility: z.enum(["public", "private"]),
   /** The commit is at the tip of an advertised tag or branch: only then its caches are shared (rule 18). */
   advertised: z.boolean(),
@@ -47,44 +54,44 @@ export type GoRequest = Pick<
   "remote" | "path" | "goos" | "goarch" | "version" | "make"
 > & { file: string | null };
 
-export type GoPathError = {
-  code: "bad_path" | "unknown_platform";
-  message: string;
-};
+export type GoPathError =
+  | { code: "bad_path"; message: string }
+  /** `valid`: every pair there is, likely ones first. */
+  | { code: "unknown_platform"; message: string; valid: string[] };
 
 /**
  * Parses the path of a request URL, as it was sent (percent-encoded).
- * Null when it is no Go path at all: its first segment holds no dot.
+ * Null when it is no Go path at all: it is one segment, or its first segment holds no dot.
  */
 export function parseGoPath(
   pathname: string,
   make: string | null = null,
 ): GoRequest | GoPathError | null {
   const raw = pathname.split("/").slice(1);
-  if (!raw[0]?.includes(".")) return null;
+  if (raw.length < 2 || !raw[0]?.includes(".")) return null;
+  if (raw.at(-1) === "") return bad("The path ends in a slash: leave it away.");
   const segments: string[] = [];
   for (const segment of raw) {
     const text = decode(segment);
-    if (text === null || text === "" || text.length > SEGMENT_CHARS + 64)
+    if (text === null || text === "" || text.length > FILE_NAME_CHARS)
       return bad(
-        `The path segment "${segment.slice(0, 80)}" is empty, too long or not valid percent-encoding.`,
+        `The path segment "${shown(segment)}" is empty, too long or not valid percent-encoding.`,
       );
     segments.push(text);
   }
-  if (segments.length < 6)
-    return bad("A Go path is /{remote}/{owner}/{repo}/{GOOS}/{GOARCH}/{version}.");
-
   const remote = (segments[0] as string).toLowerCase();
   if (!REMOTE.test(remote)) return bad("The first segment must be a git host such as github.com.");
+  if (segments.length < MIN_SEGMENTS)
+    return bad("A Go path is /{remote}/{owner}/{repo}/{GOOS}/{GOARCH}/{version}.");
   const at = platformIndex(segments);
-  if (at === -1)
-    return {
-      code: "unknown_platform",
-      message: `No GOOS/GOARCH pair that Go can build for was found in "${segments.slice(3, 6).join("/")}".`,
-    };
+  if (at === -1) return unknownPlatform(segments);
 
   const path = segments.slice(1, at);
-  const [goos, goarch, version, file, ...rest] = segments.slice(at);
+  const [goos, goarch, version, file = null, ...rest] = segments.slice(at) as [
+    string,
+    string,
+    ...string[],
+  ];
   if (version === undefined) return bad("The version is missing after GOOS/GOARCH.");
   if (rest.length > 0)
     return bad("There are segments after the file name. Write a / inside a version as %2F.");
@@ -92,25 +99,20 @@ export function parseGoPath(
     return bad(`A repository has at most ${REPOSITORY_SEGMENTS} path segments.`);
   const odd = path.find((name) => name.length > SEGMENT_CHARS || !NAME.test(name));
   if (odd !== undefined)
-    return bad(`"${odd.slice(0, 80)}" cannot be the name of an owner or repository.`);
+    return bad(`"${shown(odd)}" cannot be the name of an owner or repository.`);
   if (path.at(-1)?.endsWith(".git")) return bad("Leave the .git away from the repository's name.");
   if (!goVersionSchema.safeParse(version).success)
-    return bad(`"${version.slice(0, 80)}" cannot be a tag, branch, commit or version range.`);
+    return bad(`"${shown(version)}" cannot be a tag, branch, commit or version range.`);
   if (make !== null && !MAKE_TARGET.test(make))
     return bad(
       "?target= takes the name of one make target: letters, digits, dot, dash, underscore.",
     );
-  if (file !== undefined && !FILE.test(file))
+  if (file !== null && !FILE.test(file))
     return bad("The file name holds characters that no artifact has.");
-  return {
-    remote,
-    path,
-    goos: goos as string,
-    goarch: goarch as string,
-    version,
-    make,
-    file: file ?? null,
-  };
+  const request = { remote, path, goos, goarch, version, make, file };
+  if (goSegments(request).join("/").length > GO_PATH_CHARS)
+    return bad(`Repository and version have at most ${GO_PATH_CHARS} characters together.`);
+  return request;
 }
 
 /** The leftmost valid pair with two or more segments between it and the remote; -1 when there is none. */
@@ -118,6 +120,29 @@ function platformIndex(segments: string[]): number {
   for (let i = 3; i + 1 < segments.length; i++)
     if (isGoPlatform(segments[i] as string, segments[i + 1] as string)) return i;
   return -1;
+}
+
+/** The pair that was meant is the one nearest to a valid one. */
+function unknownPlatform(segments: string[]): GoPathError {
+  const pairs = segments.slice(3, -1).map((goos, i) => `${goos}/${segments[i + 4]}`);
+  const meant = pairs.find((pair) => isHalfKnown(pair)) ?? (pairs[0] as string);
+  const valid = nearest(meant, GO_PLATFORMS, GO_PLATFORMS.length);
+  return {
+    code: "unknown_platform",
+    message:
+      `"${shown(meant)}" is no GOOS/GOARCH pair that Go builds for. ` +
+      `Near it: ${valid.slice(0, SUGGESTED_PLATFORMS).join(", ")}. ` +
+      "All of them: go tool dist list, or this answer with Accept: application/json.",
+    valid,
+  };
+}
+
+function isHalfKnown(pair: string): boolean {
+  const [goos, goarch] = pair.toLowerCase().split("/");
+  return GO_PLATFORMS.some((known) => {
+    const [knownGoos, knownGoarch] = known.split("/");
+    return goos === knownGoos || goarch === knownGoarch;
+  });
 }
 
 function decode(segment: string): string | null {
@@ -128,12 +153,23 @@ function decode(segment: string): string | null {
   }
 }
 
+/** What a caller sent, fit to be printed on a terminal. */
+function shown(text: string): string {
+  const printable = text.replaceAll(/[^\x20-\x7e]/g, "?");
+  return printable.length > 80 ? `${printable.slice(0, 80)}...` : printable;
+}
+
 function bad(message: string): GoPathError {
   return { code: "bad_path", message };
 }
 
 export function isGoPathError(value: GoRequest | GoPathError): value is GoPathError {
   return "code" in value;
+}
+
+/** A whole commit names one thing for ever; an abbreviated one may come to name two. */
+export function isCommit(version: string): boolean {
+  return COMMIT.test(version);
 }
 
 type GoName = Pick<GoTarget, "remote" | "path" | "goos" | "goarch" | "version" | "make">;
@@ -188,4 +224,23 @@ export const CHECKSUMS_FILE = "checksums.txt";
 /** `remote/owner/repo`, as people write it. */
 export function goRepository(target: Pick<GoTarget, "remote" | "path">): string {
   return [target.remote, ...target.path].join("/");
+}
+
+/** The path below a git host's base URL at which every known host serves the repository, without a redirect. */
+export function goGitPath(target: Pick<GoTarget, "path">): string {
+  return `/${target.path.join("/")}.git`;
+}
+
+/** `params` of the log's first line: torokko's names first, then ours. */
+export function goLogParams(target: GoTarget): Record<string, string> {
+  return {
+    remote: target.remote,
+    owner: target.path.slice(0, -1).join("/"),
+    repo: repositoryName(target),
+    GOOS: target.goos,
+    GOARCH: target.goarch,
+    version: target.version,
+    ...(target.make === null ? {} : { target: target.make }),
+    commit: target.commit,
+  };
 }

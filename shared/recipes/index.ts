@@ -1,6 +1,6 @@
 /** The recipes. A fifth one is added here, in `worker/api`, `agent/recipes` and nowhere else. */
 import * as z from "zod";
-import { goArtifactPath, goTargetKey, goTargetSchema } from "./go.ts";
+import { goArtifactPath, goFilePath, goLogParams, goTargetKey, goTargetSchema } from "./go.ts";
 
 export const targetSchema = z.discriminatedUnion("recipe", [goTargetSchema]);
 export type Target = z.infer<typeof targetSchema>;
@@ -14,4 +14,14 @@ export function targetKey(target: Target): string {
 /** The path of the URL at which the thing asked for is downloaded, percent-encoded. */
 export function artifactPath(target: Target): string {
   return goArtifactPath(target);
+}
+
+/** The path of the URL at which one published file is downloaded, percent-encoded. */
+export function filePath(target: Target, file: string): string {
+  return goFilePath(target, file);
+}
+
+/** `params` of a build's first log line: what was asked for, in the words of the recipe. */
+export function logParams(target: Target): Record<string, string> {
+  return goLogParams(target);
 }
