@@ -150,7 +150,7 @@ export type PoolStats = {
   /** Cumulative histograms, seconds. */
   histograms: {
     name: "queue_seconds" | "run_seconds" | "dispatch_seconds";
-    buckets: [le: number, count: number][];
+    buckets: { le: number; count: number }[];
     sum: number;
     count: number;
   }[];
@@ -192,6 +192,9 @@ export type TokenView = {
   last_used_at: string | null;
 };
 
+/** There is one Catalog object, of this name. */
+export const CATALOG_NAME = "catalog";
+
 export interface CatalogRpc {
   createToken(
     scope: Scope,
@@ -204,13 +207,13 @@ export interface CatalogRpc {
   revokeToken(id: string): Promise<boolean>;
   /** Takes the newest state of a build. Idempotent, by build and end (outbox of the Build). */
   put(record: BuildRecord): Promise<void>;
-  /** Public builds, newest first. */
+  /** Public builds, newest first; null for a cursor that it did not make. */
   list(query: {
     recipe?: string;
     state?: BuildState;
     cursor?: string;
     limit: number;
-  }): Promise<{ builds: BuildRecord[]; cursor: string | null }>;
+  }): Promise<{ builds: BuildRecord[]; cursor: string | null } | null>;
   /** Pools that were ever used, for metrics and listings. */
   pools(): Promise<string[]>;
   addPool(pool: string): Promise<void>;

@@ -1,0 +1,111 @@
+/** POST of a Go path: resolve, then one build for all who ask. */
+import type { Context } from "hono";
+import { isTerminal } from "../../shared/builds.ts";
+import { LOG_WAIT_MS, WAIT_MAX_SECONDS } from "../../shared/limits.ts";
+import { Problem } from "../../shared/problem.ts";
+import {
+  type GoRequest,
+  type GoTarget,
+  goArtifactPath,
+  goRepository,
+  goTargetKey,
+} from "../../shared/recipes/go.ts";
+import { type AppEnv, wrongMethod } from "../app.ts";
+import { requireBuilder } from "../callers.ts";
+import { poolFor, readConfig } from "../config.ts";
+import type { BuildSummary, Caller } from "../core/contracts.ts";
+import { type Resolved, resolveVersion } from "../resolve.ts";
+import { retrying } from "../retry.ts";
+import { seal } from "../secrets.ts";
+import { accepted, alreadyExists, buildFailed, redirect, refusedForNow } from "./go-answers.ts";
+import { credentialsOf, findManifest, isComplete, remoteBase } from "./go-request.ts";
+
+/** Answers 202, or 303 after waiting; throws Problem for every other end. */
+export async function postGo(c: Context<AppEnv>, request: GoRequest): Promise<Response> {
+  if (request.file !== null) throw wrongMethod(c.req.method, ["GET", "HEAD"]);
+  const wait_ms = waitOf(c) * 1_000;
+  const config = readConfig(c.env);
+  const base = remoteBase(config, request);
+  const caller = await requireBuilder(c);
+  await refuseWhatExists(c, request, "public");
+
+  const resolved = await resolveVersion(base, request, credentialsOf(c, request.remote));
+  const exact = { ...request, version: resolved.version };
+  if (resolved.visibility === "private" || resolved.version !== request.version)
+    await refuseWhatExists(c, exact, resolved.visibility);
+
+  const build = await ask(c, exact, resolved, caller);
+  const { origin } = new URL(c.req.url);
+  const ended = await waitFor(c.env, build, wait_ms);
+  if (ended.state === "succeeded" && wait_ms > 0)
+    return redirect(303, goArtifactPath(exact), { "cache-control": "no-store" });
+  if (isTerminal(ended.state) && wait_ms > 0) throw buildFailed(origin, exact, ended);
+  return accepted(origin, exact, ended, resolved);
+}
+
+async function refuseWhatExists(
+  c: Context<AppEnv>,
+  request: GoRequest,
+  visibility: "public" | "private",
+): Promise<void> {
+  const manifest = await findManifest(c.env, request, visibility);
+  if (manifest !== null && (await isComplete(c.env, manifest)))
+    throw alreadyExists(new URL(c.req.url).origin, request);
+}
+
+async function ask(
+  c: Context<AppEnv>,
+  request: GoRequest,
+  resolved: Resolved,
+  caller: Caller,
+): Promise<BuildSummary> {
+  const { version, commit, visibility, advertised, credential } = resolved;
+  const { remote, path, goos, goarch, make } = request;
+  const target: GoTarget = {
+    recipe: "go",
+    remote,
+    path,
+    goos,
+    goarch,
+    make,
+    version,
+    commit,
+    visibility,
+    advertised,
+  };
+  const key = goTargetKey(target);
+  const answer = await c.env.TARGETS.getByName(key).request({
+    key,
+    target,
+    pool: poolFor(readConfig(c.env), target.recipe, goRepository(target)),
+    caller,
+    credential: credential === null ? null : await seal(c.env, credential),
+  });
+  if (answer.kind === "published") throw alreadyExists(new URL(c.req.url).origin, request);
+  if (answer.kind === "refused") throw refusedForNow(answer);
+  return answer.build;
+}
+
+/** The build once it has ended, or as it stands after `wait_ms`. Asks again in slices, so that no call hangs for minutes. */
+async function waitFor(env: Env, build: BuildSummary, wait_ms: number): Promise<BuildSummary> {
+  const deadline = Date.now() + wait_ms;
+  let summary = build;
+  while (!isTerminal(summary.state)) {
+    const left = deadline - Date.now();
+    if (left <= 0) return summary;
+    const slice = Math.min(left, LOG_WAIT_MS);
+    summary = (await retrying(() => env.BUILDS.getByName(build.build_id).wait(slice))) ?? summary;
+  }
+  return summary;
+}
+
+/** Seconds from `?wait=N`, else from `Prefer: wait=N` (RFC 7240), at most WAIT_MAX_SECONDS; 0 without either. */
+function waitOf(c: Context<AppEnv>): number {
+  const query = c.req.query("wait");
+  if (query !== undefined && !/^\d{1,6}$/.test(query))
+    throw new Problem("bad_query", "?wait= takes whole seconds, such as ?wait=60.");
+  const preferred = /(?:^|[,;])\s*wait\s*=\s*"?(\d{1,6})"?\s*(?:$|[,;])/i.exec(
+    c.req.header("prefer") ?? "",
+  );
+  return Math.min(Number(query ?? preferred?.[1] ?? 0), WAIT_MAX_SECONDS);
+}

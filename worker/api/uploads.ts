@@ -1,0 +1,80 @@
+/** What an agent's attempts send straight to where it belongs: their socket to the Build, parts of files to R2. */
+import { createRoute } from "@hono/zod-openapi";
+import * as z from "zod";
+import { attemptSchema, buildIdSchema } from "../../shared/builds.ts";
+import { Problem } from "../../shared/problem.ts";
+import type { App } from "../app.ts";
+import { putPart } from "../artifacts.ts";
+import { verifyTicket } from "../secrets.ts";
+import { json, problems } from "./documents.ts";
+
+const number = z.string().regex(/^[1-9]\d{0,6}$/, "it is a number from 1");
+
+const partRoute = createRoute({
+  method: "put",
+  path: "/agent/uploads/{upload}/parts/{part}",
+  summary: "One part of a file that an attempt made",
+  security: [{ ticket: [] }],
+  request: {
+    params: z.object({ upload: z.string().regex(/^[0-9a-f]{32}$/), part: number }),
+  },
+  responses: {
+    200: json("Stored.", z.object({ etag: z.string() })),
+    ...problems(
+      "bad_path",
+      "bad_checksum",
+      "unauthorized",
+      "attempt_over",
+      "length_required",
+      "too_large",
+    ),
+  },
+});
+
+const attemptRoute = createRoute({
+  method: "get",
+  path: "/agent/builds/{id}/attempts/{attempt}",
+  summary: "The socket of one attempt",
+  security: [{ lease: [] }],
+  request: { params: z.object({ id: buildIdSchema, attempt: number }) },
+  responses: {
+    101: { description: "Frames as in shared/protocol.ts." },
+    ...problems("bad_path", "unauthorized", "attempt_over", "upgrade_required"),
+  },
+});
+
+export function uploadRoutes(app: App): void {
+  app.openapi(partRoute, async (c) => {
+    const { upload, part } = c.req.valid("param");
+    const token = bearer(c.req.header("authorization"));
+    const ticket = token === null ? null : await verifyTicket(c.env, token, Date.now());
+    if (ticket === null || ticket.upload !== upload || ticket.part !== Number(part))
+      throw new Problem(
+        "unauthorized",
+        "A part needs a fresh ticket of its own. Ask the Build for one.",
+        { headers: { "www-authenticate": "Bearer" } },
+      );
+    const length = contentLength(c.req.header("content-length"));
+    const body = c.req.raw.body ?? new ArrayBuffer(0);
+    return c.json({ etag: await putPart(c.env.ARTIFACTS, ticket, body, length) }, 200);
+  });
+
+  app.openapi(attemptRoute, (c) => {
+    const { id, attempt } = c.req.valid("param");
+    if (!attemptSchema.safeParse(Number(attempt)).success)
+      throw new Problem("bad_path", "The attempt's number is too large.");
+    if (c.req.header("upgrade")?.toLowerCase() !== "websocket")
+      throw new Problem("upgrade_required", "This is an agent's WebSocket.", {
+        headers: { upgrade: "websocket", connection: "upgrade" },
+      });
+    return c.env.BUILDS.getByName(id).fetch(c.req.raw);
+  });
+}
+
+function bearer(header: string | undefined): string | null {
+  return /^Bearer +(\S+)$/i.exec(header ?? "")?.[1] ?? null;
+}
+
+function contentLength(header: string | undefined): number | null {
+  return header !== undefined && /^\d{1,15}$/.test(header) ? Number(header) : null;
+}

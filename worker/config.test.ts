@@ -1,0 +1,74 @@
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import { Problem } from "../shared/problem.ts";
+import { poolFor, readConfig } from "./config.ts";
+
+const SECRETS = { RAILHEAD_TOKEN: "t".repeat(32), RAILHEAD_SECRET: "s".repeat(32) };
+const PLAIN = { RAILHEAD_REMOTES: "", RAILHEAD_OPEN_BUILDS: "", RAILHEAD_POOLS: "", ...SECRETS };
+
+function refused(settings: Partial<typeof PLAIN>): string {
+  try {
+    readConfig({ ...PLAIN, ...settings });
+  } catch (error) {
+    assert.ok(error instanceof Problem);
+    assert.equal(error.code, "not_ready");
+    return error.message;
+  }
+  return assert.fail(`accepted ${JSON.stringify(settings)}`);
+}
+
+describe("the Worker's settings", () => {
+  test("nothing set means the four public hosts and builds for token holders", () => {
+    const config = readConfig(PLAIN);
+    assert.deepEqual([...config.remotes.keys()].sort(), [
+      "bitbucket.org",
+      "codeberg.org",
+      "github.com",
+      "gitlab.com",
+    ]);
+    assert.equal(config.remotes.get("github.com"), "https://github.com");
+    assert.equal(config.openBuilds, false);
+  });
+
+  test("an entry may name another base, with a path or on the loopback", () => {
+    const { remotes } = readConfig({
+      ...PLAIN,
+      RAILHEAD_REMOTES: "github.com Git.Example=http://127.0.0.1:3999 ghe.example=https://x.y/git/",
+    });
+    assert.equal(remotes.get("git.example"), "http://127.0.0.1:3999");
+    assert.equal(remotes.get("ghe.example"), "https://x.y/git");
+  });
+
+  test("a setting that cannot be read is named, never ignored", () => {
+    for (const entry of [
+      "localhost",
+      "a.b=ftp://a.b",
+      "a.b=http://a.b",
+      "a.b=https://user:pw@a.b",
+      "a.b=",
+      "a.b=nonsense",
+      "a.b=https://a.b?x",
+      "a.b a.b",
+      "=https://a.b",
+      "-a.b",
+    ])
+      assert.match(refused({ RAILHEAD_REMOTES: entry }), /RAILHEAD_REMOTES/, entry);
+    assert.match(refused({ RAILHEAD_OPEN_BUILDS: "yes" }), /RAILHEAD_OPEN_BUILDS/);
+    for (const entry of ["x", "=pool", "go=", "go=UPPER", "github.com//x=p", "go=a b"])
+      assert.match(refused({ RAILHEAD_POOLS: entry }), /RAILHEAD_POOLS/, entry);
+    assert.match(refused({ RAILHEAD_TOKEN: "" }), /RAILHEAD_TOKEN/);
+    assert.match(refused({ RAILHEAD_SECRET: "short" }), /RAILHEAD_SECRET/);
+  });
+
+  test("the most specific pool rule wins, whatever the order", () => {
+    const config = readConfig({
+      ...PLAIN,
+      RAILHEAD_POOLS: "github.com/own=own github.com=hub go=gophers github.com/own/tool/=tool",
+    });
+    assert.equal(poolFor(config, "go", "github.com/own/tool"), "tool");
+    assert.equal(poolFor(config, "go", "github.com/own/other"), "own");
+    assert.equal(poolFor(config, "go", "github.com/owner/other"), "hub");
+    assert.equal(poolFor(config, "go", "gitlab.com/own/tool"), "gophers");
+    assert.equal(poolFor(config, "image", "gitlab.com/own/tool"), "default");
+  });
+});

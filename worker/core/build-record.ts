@@ -1,0 +1,60 @@
+/** How a build is shown. URLs are paths; the API makes them absolute. */
+import type { BuildRecord, BuildState } from "../../shared/builds.ts";
+import { artifactPath, filePath } from "../../shared/recipes/index.ts";
+import type { AttemptRow, BuildRow } from "./build-rows.ts";
+import type { BuildSummary } from "./contracts.ts";
+
+export function stateOf(row: BuildRow): BuildState {
+  if (row.outcome !== null) return row.outcome;
+  return row.stage === "running" || row.stage === "publishing" ? "running" : "queued";
+}
+
+/** `position` in the queue, 1 = next; null when it is not known or the build does not wait. */
+export function summaryOf(row: BuildRow, position: number | null): BuildSummary {
+  return {
+    build_id: row.id,
+    state: stateOf(row),
+    class: row.class,
+    reason: row.reason,
+    position: stateOf(row) === "queued" ? position : null,
+    attempt: row.attempt,
+    commit: row.target.commit,
+  };
+}
+
+export function recordOf(
+  row: BuildRow,
+  attempt: AttemptRow | null,
+  position: number | null,
+): BuildRecord {
+  const { target } = row;
+  return {
+    ...summaryOf(row, position),
+    recipe: target.recipe,
+    target,
+    agent: attempt?.name ?? null,
+    visibility: target.visibility,
+    queued_at: new Date(row.queued_at).toISOString(),
+    started_at: timeOf(row.started_at),
+    ended_at: timeOf(row.ended_at),
+    timings: {
+      queued_ms: between(row.queued_at, row.started_at ?? row.ended_at),
+      running_ms: between(row.started_at, row.ended_at),
+      phases: row.phases,
+    },
+    artifact: artifactPath(target),
+    artifacts:
+      row.outcome === "succeeded"
+        ? row.artifacts.map((file) => ({ ...file, url: filePath(target, file.name) }))
+        : [],
+    log: `/builds/${row.id}/logs`,
+  };
+}
+
+function timeOf(ms: number | null): string | null {
+  return ms === null ? null : new Date(ms).toISOString();
+}
+
+function between(from: number | null, to: number | null): number | null {
+  return from === null || to === null ? null : to - from;
+}

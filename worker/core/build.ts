@@ -1,0 +1,300 @@
+/** One build: its RPC face, its attempt sockets and its alarm. The decisions are in build-lifecycle.ts. */
+import {
+  ATTEMPT_DEADLINE_MS,
+  LOG_PAGE_BYTES,
+  LOG_WAIT_MS,
+  WAIT_MAX_SECONDS,
+} from "../../shared/limits.ts";
+import type { AttemptUp } from "../../shared/protocol.ts";
+import { AttemptDesk } from "./build-attempt.ts";
+import { Finish } from "./build-finish.ts";
+import { type BuildParts, Lifecycle } from "./build-lifecycle.ts";
+import type { BuildPorts } from "./build-ports.ts";
+import { recordOf, summaryOf } from "./build-record.ts";
+import { type BuildRow, BuildRows } from "./build-rows.ts";
+import { Uploads } from "./build-uploads.ts";
+import type {
+  BeginAnswer,
+  BuildRequest,
+  BuildRpc,
+  BuildSummary,
+  BuildView,
+  Caller,
+  CancelAnswer,
+  EnqueueAnswer,
+  EnsureAnswer,
+  LogPage,
+  LostAnswer,
+} from "./contracts.ts";
+import { Deadlines } from "./deadlines.ts";
+import { LogStore } from "./log-store.ts";
+import { type Message, Outbox } from "./outbox.ts";
+import { Signal } from "./signal.ts";
+
+/** Bytes of a lease token. */
+const LEASE_BYTES = 32;
+/** Readers that may wait in one object; more are answered at once. */
+const MAX_WAITING = 4_096;
+
+type Refused = Extract<EnqueueAnswer, { kind: "refused" }>;
+
+export class BuildCore implements BuildRpc {
+  readonly #ports: BuildPorts;
+  readonly #parts: BuildParts;
+  readonly #life: Lifecycle;
+  readonly #desk: AttemptDesk;
+  readonly #finish: Finish;
+  readonly #changed = new Signal();
+  /** The first question to the pool while it is under way, and its no. */
+  #admitting: Promise<void> | null = null;
+  #refusal: Refused | null = null;
+  #placing: Promise<number | null> | null = null;
+
+  constructor(ports: BuildPorts) {
+    this.#ports = ports;
+    const outbox = new Outbox(ports, (message) => this.#deliver(message));
+    this.#parts = {
+      ports,
+      outbox,
+      rows: new BuildRows(ports.sql),
+      log: new LogStore(ports.sql),
+      deadlines: new Deadlines(ports, outbox),
+    };
+    this.#life = new Lifecycle(this.#parts, () => {
+      this.#changed.notify();
+      ports.background(this.settle());
+    });
+    const uploads = new Uploads(ports);
+    this.#desk = new AttemptDesk(this.#parts, this.#life, uploads, this.#changed);
+    this.#finish = new Finish(this.#parts, this.#life, uploads);
+  }
+
+  /** Call it once the object is there again: re-arms the alarm and takes up what its predecessor left (rule 8). */
+  resume(): void {
+    if (this.#row() === null) return;
+    this.#parts.deadlines.rearm();
+    this.#ports.background(this.settle());
+  }
+
+  /** Sends what has to be said and does what has to be done. Never throws. */
+  async settle(): Promise<void> {
+    if (this.#row() === null) return;
+    await Promise.all([this.#parts.outbox.send(), this.#finish.drive()]);
+    if (this.#row() !== null) this.#parts.deadlines.rearm();
+  }
+
+  /** The alarm handler. Never throws. */
+  async alarm(): Promise<void> {
+    if (this.#row() === null) return;
+    try {
+      await this.#parts.deadlines.expireDue((name) => {
+        this.#life.expire(name);
+        return this.#finish.drive();
+      });
+    } catch {
+      // The build was refused in the middle and has erased itself.
+    }
+    await this.settle();
+  }
+
+  // ---- for the Target ---------------------------------------------------------------------------
+
+  async ensure(id: string, request: BuildRequest): Promise<EnsureAnswer> {
+    const known = this.#row();
+    if (known === null) {
+      this.#refusal = null;
+      this.#life.open(id, request);
+      this.#admitting = this.#parts.outbox.send().finally(() => {
+        this.#admitting = null;
+        this.#ports.background(this.settle());
+      });
+    } else if (known.stage !== "ended") {
+      this.#parts.rows.join(request.caller, request.credential, this.#ports.clock.now());
+    }
+    await this.#admitting;
+    const row = this.#row();
+    if (row === null) return this.#refusal ?? this.ensure(id, request);
+    // The pool could not be asked. The caller is told yes, so from here on the pool must take it.
+    if (row.admission === "asked") this.#parts.rows.patch({ admission: "promised" });
+    return { kind: "ok", build: summaryOf(row, await this.#position(row)) };
+  }
+
+  // ---- for the Pool -----------------------------------------------------------------------------
+
+  async begin(
+    expected: number,
+    agent: { agent: string; name: string; instance: string },
+  ): Promise<BeginAnswer> {
+    const lease = this.#ports.random.hex(LEASE_BYTES);
+    const digest = await this.#ports.vault.digest(lease);
+    const answer = this.#life.mint(expected, agent, digest);
+    if (answer.kind === "refused") return answer;
+    return { kind: "ok", lease, target: answer.target, deadline_ms: ATTEMPT_DEADLINE_MS };
+  }
+
+  async lost(attempt: number, why: string): Promise<LostAnswer> {
+    return this.#life.lose(attempt, why);
+  }
+
+  async unplaceable(attempt: number, reason: string): Promise<void> {
+    const row = this.#row();
+    const waits = row?.stage === "queued" || row?.stage === "assigned";
+    if (waits && attempt >= row.attempt) this.#life.end("failed", "agent_refused", reason);
+  }
+
+  // ---- for the API ------------------------------------------------------------------------------
+
+  async summary(): Promise<BuildSummary | null> {
+    const row = this.#row();
+    return row && summaryOf(row, await this.#position(row));
+  }
+
+  async view(): Promise<BuildView | null> {
+    const row = this.#row();
+    if (row === null) return null;
+    const position = await this.#position(row);
+    const record = recordOf(row, this.#parts.rows.attempt(row.attempt), position);
+    return { record, repositories: row.repositories, posted_by: row.posted_by };
+  }
+
+  async log(after: number, max_bytes: number, wait_ms: number): Promise<LogPage | null> {
+    const maxBytes = Math.min(max_bytes, LOG_PAGE_BYTES);
+    const until = this.#ports.clock.now() + Math.min(wait_ms, LOG_WAIT_MS);
+    for (;;) {
+      const page = this.#page(after, maxBytes);
+      if (page === null || page.entries.length > 0 || page.end) return page;
+      if (!(await this.#waitUntil(until))) return page;
+    }
+  }
+
+  async wait(wait_ms: number): Promise<BuildSummary | null> {
+    const until = this.#ports.clock.now() + Math.min(wait_ms, WAIT_MAX_SECONDS * 1000);
+    for (;;) {
+      const row = this.#row();
+      if (row === null) return null;
+      if (row.stage === "ended" || !(await this.#waitUntil(until))) return this.summary();
+    }
+  }
+
+  async cancel(caller: Caller): Promise<CancelAnswer> {
+    const row = this.#row();
+    if (row === null) return { kind: "refused", code: "unknown" };
+    if (row.stage === "ended") return { kind: "refused", code: "already_ended" };
+    if (row.stage === "publishing") return { kind: "refused", code: "publishing" };
+    if (caller !== "admin") {
+      const left = this.#parts.rows.leave(caller);
+      if (left === null) return { kind: "refused", code: "forbidden" };
+      if (left > 0) return { kind: "withdrawn", build: summaryOf(row, null) };
+    }
+    const kind = this.#life.cancel(row);
+    return { kind, build: summaryOf(this.#row() ?? row, null) };
+  }
+
+  // ---- for the attempt sockets ------------------------------------------------------------------
+
+  /** Whether `lease` opens the socket of attempt `n`. */
+  async admits(n: number, lease: string): Promise<"yes" | "forbidden" | "unknown"> {
+    if (this.#row() === null) return "unknown";
+    const digest = await this.#ports.vault.digest(lease);
+    // Both are digests of 32 random bytes: nothing can be learnt from how long they take to differ.
+    return this.#parts.rows.attempt(n)?.lease === digest ? "yes" : "forbidden";
+  }
+
+  /** The epoch of attempt `n`'s new socket: frames of a lower one are to be ignored. */
+  opened(n: number): number {
+    const epoch = (this.#parts.rows.attempt(n)?.epoch ?? 0) + 1;
+    this.#parts.rows.patchAttempt(n, { epoch });
+    return epoch;
+  }
+
+  isNewest(n: number, epoch: number): boolean {
+    return this.#parts.rows.attempt(n)?.epoch === epoch;
+  }
+
+  /** Takes one parsed frame. Throws when R2 does not answer: close the socket, the agent comes again. */
+  async receive(n: number, frame: AttemptUp): Promise<void> {
+    await this.#desk.receive(n, frame);
+  }
+
+  // ---- inside -----------------------------------------------------------------------------------
+
+  #row(): BuildRow | null {
+    return this.#parts.rows.build();
+  }
+
+  #page(after: number, maxBytes: number): LogPage | null {
+    const row = this.#row();
+    if (row === null) return null;
+    if (row.log_moved) return { entries: [], position: after, end: true, moved: true };
+    const { entries, position } = this.#parts.log.page(after, maxBytes);
+    const end = row.stage === "ended" && position >= this.#parts.log.size().last;
+    return { entries, position, end, moved: false };
+  }
+
+  /** Waits for a change; false when the time is up, or too many wait already. */
+  async #waitUntil(until: number): Promise<boolean> {
+    const left = until - this.#ports.clock.now();
+    if (left <= 0 || this.#changed.waiting >= MAX_WAITING) return false;
+    await this.#changed.wait(this.#ports.timer, left);
+    return true;
+  }
+
+  /** Place in the queue. Asked once for all who want to know at the same moment; null when the pool does not answer. */
+  async #position(row: BuildRow): Promise<number | null> {
+    if (row.stage !== "queued") return null;
+    this.#placing ??= this.#place(row).finally(() => {
+      this.#placing = null;
+    });
+    return this.#placing;
+  }
+
+  async #place(row: BuildRow): Promise<number | null> {
+    try {
+      return (await this.#ports.pool(row.pool).place(row.id))?.position ?? null;
+    } catch {
+      return null;
+    }
+  }
+
+  async #deliver({ verb, body }: Message): Promise<void> {
+    const row = this.#row();
+    if (row === null) return;
+    const pool = this.#ports.pool(row.pool);
+    if (verb === "enqueue") await this.#enqueue(row);
+    else if (verb === "withdraw") await pool.withdraw(row.id, body as string);
+    else if (verb === "ended") await pool.ended(body as Parameters<typeof pool.ended>[0]);
+    else if (verb === "catalog")
+      await this.#ports.catalog().put(recordOf(row, this.#parts.rows.attempt(row.attempt), null));
+  }
+
+  async #enqueue(row: BuildRow): Promise<void> {
+    const answer = await this.#ports.pool(row.pool).enqueue({
+      build_id: row.id,
+      expected: row.attempt + 1,
+      recipe: row.target.recipe,
+      needs: {},
+      caller: row.posted_by,
+      admission: row.admission === "asked",
+      queued_at: row.queued_at,
+    });
+    const now = this.#row();
+    if (now === null || now.stage === "ended") return;
+    if (answer.kind === "ok") {
+      this.#parts.rows.patch({ admission: "granted" });
+      this.#parts.outbox.put("catalog", row.id, null);
+    } else if (now.admission === "asked") {
+      this.#erase(answer);
+      // The outbox must not look for its row: it is gone with everything else.
+      throw new Error("refused");
+    } else if (now.admission === "promised") {
+      throw new Error("the pool refused a build that its poster was promised");
+    }
+  }
+
+  #erase(refusal: Refused): void {
+    this.#refusal = refusal;
+    this.#ports.sql.transaction(() => this.#parts.rows.erase());
+    this.#ports.alarm.set(null);
+    this.#changed.notify();
+  }
+}
