@@ -79,11 +79,19 @@ export type Exit = {
 export interface RunHandle {
   readonly id: string;
   readonly name: string;
-  /** Starts it and reads its output live; a consumer that waits makes the container wait (rule 14). */
+  /**
+   * Starts it and reads its output live; a consumer that waits makes the container wait (rule 14). An adopted container
+   * that was only created is started too; for one that was started before, nothing happens.
+   */
   start(): Promise<void>;
   /** Output from `start`, or, for an adopted container, what the engine kept from the beginning on. Ends with the container. */
   output(): AsyncIterable<Chunk>;
-  /** Settles when the container has ended, whatever happens to a connection. */
+  /**
+   * Whether `output` begins with the container's first byte: false when the engine had to drop the beginning of what
+   * it kept for an adopted container, so that offsets mean nothing. True for a container that was started here.
+   */
+  complete(): Promise<boolean>;
+  /** Settles when the container has ended, whatever happens to a connection. Throws `gone` when it was removed. */
   wait(): Promise<Exit>;
   /** TERM, then KILL after `grace_ms`. Idempotent. */
   kill(reason: KillReason, grace_ms: number): Promise<void>;
@@ -138,6 +146,8 @@ export interface DockerHost {
   clean(owner: Owner): Promise<void>;
   /** Cleans what belongs to this agent and to no attempt in `live`; answers what it removed. */
   reap(agent: string, live: { build: string; attempt: number }[]): Promise<string[]>;
+  /** Removes all that this agent has on the host: containers, volumes (caches too), network, firewall rules, disks. */
+  retire(): Promise<void>;
 }
 
 /** Volume that holds an attempt's workspace. */

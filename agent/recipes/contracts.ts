@@ -37,21 +37,26 @@ export interface RecipeContext<T extends Target = Target> {
   readonly credentials: readonly string[];
   /** Aborts on cancel, deadline or a lost lease. */
   readonly signal: AbortSignal;
-  /** Appends one of our own entries; resolves when it may go on (backpressure). */
+  /**
+   * Appends one of our own entries; resolves when it may go on (backpressure). After a restart, a message
+   * that the log already holds is not said again. The runner itself says `started` and `saving`.
+   */
   say(
     msg: string,
-    extra?: { level?: AgentEntry["level"]; fields?: Record<string, unknown> },
+    extra?: { level?: AgentEntry["level"]; fields?: NonNullable<AgentEntry["fields"]> },
   ): Promise<void>;
   /** Words that must not appear in the log; effective for everything appended afterwards. */
   redact(secrets: readonly string[]): void;
   /**
    * Journals the phase, then creates, starts (or adopts, when the agent was restarted in it) the container,
    * spools its output as entries and settles with its end. Throws RecipeFailure for kills and out of memory.
+   * A phase with `stdin` is never adopted: its container is removed and the phase runs again (rule 12), so the
+   * recipe brings its volume back to the start before it calls. `tail`: the last lines, redacted.
    */
   run(
     spec: Omit<RunSpec, "owner" | "deadline_ms">,
   ): Promise<{ exit: Exit; handle: RunHandle; tail: string[] }>;
-  /** Journals the phase; true when a predecessor of this process had already finished it. */
+  /** Journals the phase and its result; answers a predecessor's result when it had already finished it. */
   phase<R extends JsonValue>(name: string, body: () => Promise<R>): Promise<R>;
 }
 
@@ -70,4 +75,17 @@ export interface Recipe<T extends Target = Target> {
   /** Why this agent's own policy refuses the target (DESIGN.md rule 7); null when it does not. */
   refuses(target: T): string | null;
   make(context: RecipeContext<T>): Promise<{ made: Made[]; repositories: string[] }>;
+  /**
+   * Housekeeping that makes later builds faster or keeps caches small. The agent calls it when no attempt
+   * runs and aborts `signal` as soon as one arrives. Never throws for what a later call can do again.
+   */
+  idle?(context: IdleContext): Promise<void>;
 }
+
+export type IdleContext = {
+  /** An owner that no attempt has; the reaper spares it while `idle` runs. */
+  owner: Owner;
+  docker: DockerHost;
+  limits: Limits;
+  signal: AbortSignal;
+};

@@ -1,0 +1,253 @@
+/**
+ * One attempt from its assignment to the stored result: runs the recipe, uploads what it made, leaves the host clean,
+ * and only then reports. Everything is journaled, so that a successor of this process goes on where it was.
+ */
+import { MESSAGES } from "../shared/log.ts";
+import type { Held } from "../shared/protocol.ts";
+import type { Target } from "../shared/recipes/index.ts";
+import { Context } from "./context.ts";
+import { type DockerHost, type Limits, type Owner, workspaceVolume } from "./docker/contracts.ts";
+import type { Journal, Verdict } from "./journal.ts";
+import type { Logger } from "./logger.ts";
+import { type LogCaps, Output } from "./output.ts";
+import type { Made, Recipe } from "./recipes/contracts.ts";
+import { Redactor, secretsOf } from "./redact.ts";
+import { Spool } from "./spool.ts";
+import { Stop, type StopKind } from "./stop.ts";
+import { abortable, within } from "./timing.ts";
+import { Uplink } from "./uplink.ts";
+import { uploadFile } from "./upload.ts";
+import { verdictOf } from "./verdict.ts";
+
+/** Milliseconds a stopped recipe has to let go before its host is cleaned under it. */
+const LET_GO_MS = 10_000;
+/** Milliseconds that cleaning may take before the result goes out without it. */
+const CLEAN_MS = 30_000;
+
+/** What every attempt of this agent shares. */
+export type AttemptHost = {
+  agent: string;
+  edge: string;
+  instance: string;
+  docker: DockerHost;
+  limits: Limits;
+  caps: LogCaps;
+  log: Logger;
+  /** Milliseconds on the boot clock. */
+  now: () => number;
+  /** Settles when this agent may act (rule 10), or when the signal aborts. */
+  mayAct: (signal: AbortSignal) => Promise<void>;
+  /** Something of an attempt could not be removed. */
+  unclean: (owner: Owner, why: string) => void;
+};
+
+export class Attempt {
+  readonly held: Held;
+  readonly owner: Owner;
+  readonly #host: AttemptHost;
+  readonly #journal: Journal;
+  readonly #recipe: Recipe<Target>;
+  readonly #log: Logger;
+  readonly #redactor = new Redactor();
+  readonly #spool: Spool;
+  readonly #uplink: Uplink;
+  /** Ends the recipe's work, for whatever reason. */
+  readonly #work = new AbortController();
+  /** Ends everything: nothing is reported any more. */
+  readonly #life = new AbortController();
+  readonly #ready = Promise.withResolvers<readonly string[]>();
+
+  constructor(journal: Journal, recipe: Recipe<Target>, host: AttemptHost) {
+    const { build, attempt, lease } = journal.assignment;
+    this.held = { build, attempt };
+    this.owner = { agent: host.agent, build, attempt };
+    this.#journal = journal;
+    this.#recipe = recipe;
+    this.#host = host;
+    this.#log = host.log.with({ build, attempt });
+    this.#redactor.add([lease]);
+    this.#spool = new Spool(journal.spoolFile);
+    this.#ready.promise.catch(() => {});
+    this.#uplink = new Uplink({
+      edge: host.edge,
+      build,
+      attempt,
+      lease,
+      instance: host.instance,
+      workspace: workspaceVolume(this.owner),
+      spool: this.#spool,
+      log: this.#log,
+      signal: this.#life.signal,
+      events: {
+        ready: ({ acked, credentials }) => this.#isReady(acked, credentials),
+        cancel: ({ outcome, reason }) => this.stop(outcome, reason),
+        over: (reason) => this.stop("over", reason),
+      },
+    });
+  }
+
+  /** Ends the attempt early. The first reason counts, but a later `over` still ends the reporting. */
+  stop(kind: StopKind, reason: string): void {
+    const stop = new Stop(kind, reason);
+    if (!this.#work.signal.aborted) this.#log.info("attempt stops", { kind, why: reason });
+    this.#work.abort(stop);
+    if (!stop.reported) this.#life.abort(stop);
+  }
+
+  /** Runs to the end: afterwards the host is clean and the journal is gone. */
+  async run(): Promise<void> {
+    const online = this.#uplink.run();
+    const deadline = setTimeout(
+      () => this.stop("timed_out", "The build's time was over."),
+      Math.max(0, this.#remaining()),
+    );
+    const verdict = await this.#verdict();
+    clearTimeout(deadline);
+    await this.#clean();
+    await this.#report(verdict);
+    this.#life.abort(new Stop("over", "the attempt has ended"));
+    await online;
+    this.#spool.close();
+    await this.#journal.remove();
+  }
+
+  /** How it ended: as a predecessor of this process found, or as the recipe does now. Journaled. */
+  async #verdict(): Promise<Verdict> {
+    const journaled = this.#journal.find("verdict");
+    if (journaled) return journaled.verdict;
+    let verdict: Verdict;
+    try {
+      const making = this.#make();
+      making.catch(() => {});
+      await Promise.race([making, this.#letGo()]);
+      verdict = { outcome: "succeeded", class: null, reason: null };
+    } catch (error) {
+      const cause = this.#work.signal.aborted ? this.#work.signal.reason : error;
+      verdict = verdictOf(cause, this.#redactor, this.#log);
+    }
+    if (!this.#life.signal.aborted)
+      await this.#journal.write({ t: "verdict", verdict }).catch((error: unknown) => {
+        this.#log.bug("verdict not journaled", error);
+      });
+    return verdict;
+  }
+
+  async #make(): Promise<void> {
+    const signal = this.#work.signal;
+    const credentials = await abortable(this.#ready.promise, signal);
+    const context = new Context({
+      docker: this.#host.docker,
+      owner: this.owner,
+      target: this.#journal.assignment.target,
+      limits: this.#host.limits,
+      journal: this.#journal,
+      spool: this.#spool,
+      redactor: this.#redactor,
+      output: new Output({
+        spool: this.#spool,
+        redactor: this.#redactor,
+        caps: this.#host.caps,
+        now: () => new Date().toISOString(),
+      }),
+      credentials,
+      signal,
+      mayAct: () => this.#mayAct(),
+      remaining: () => this.#remaining(),
+      now: this.#host.now,
+      show: (phase) => this.#uplink.phase(phase),
+    });
+    await context.say(MESSAGES.started, { fields: { workspace: workspaceVolume(this.owner) } });
+    const made = await this.#made(context);
+    await context.say(MESSAGES.saving);
+    this.#uplink.phase("upload");
+    for (const file of made) {
+      const upload = uploadFile(file, {
+        edge: this.#host.edge,
+        uplink: this.#uplink,
+        journal: this.#journal,
+        log: this.#log,
+        signal,
+        mayAct: () => this.#mayAct(),
+      });
+      await abortable(upload, signal);
+    }
+  }
+
+  async #made(context: Context): Promise<Made[]> {
+    const done = this.#journal.find("made");
+    if (done) return done.made;
+    const { made, repositories } = await this.#recipe.make(context);
+    await this.#journal.write({ t: "made", made, repositories });
+    return made;
+  }
+
+  /** Rejects some time after the work was stopped, for a recipe that does not notice. */
+  #letGo(): Promise<never> {
+    const signal = this.#work.signal;
+    return new Promise((_, reject) => {
+      const later = () => setTimeout(() => reject(signal.reason), LET_GO_MS).unref();
+      if (signal.aborted) later();
+      else signal.addEventListener("abort", later, { once: true });
+    });
+  }
+
+  /** Removes everything of the attempt from the host, within a bound. */
+  async #clean(): Promise<void> {
+    try {
+      await within(
+        this.#host.docker.clean(this.owner),
+        CLEAN_MS,
+        "removing its containers and volumes takes too long",
+      );
+    } catch (error) {
+      const why = error instanceof Error ? error.message : String(error);
+      this.#log.error("host is not clean", { why });
+      this.#host.unclean(this.owner, why);
+    }
+  }
+
+  async #report(verdict: Verdict): Promise<void> {
+    const life = this.#life.signal;
+    try {
+      await this.#host.mayAct(life);
+      if (life.aborted) return;
+      const uploads = verdict.outcome === "succeeded" ? this.#uploads() : [];
+      const { state } = await this.#uplink.result({
+        ...verdict,
+        last_seq: this.#spool.last,
+        uploads,
+        repositories: this.#journal.find("made")?.repositories ?? [],
+        phases: this.#journal.timings(),
+      });
+      this.#log.info("attempt ended", { outcome: verdict.outcome, class: verdict.class, state });
+    } catch (error) {
+      if (!life.aborted) this.#log.bug("result not reported", error);
+    }
+  }
+
+  #uploads(): string[] {
+    return (this.#journal.find("made")?.made ?? []).flatMap(({ name }) => {
+      const uploaded = this.#journal.find("uploaded", (note) => note.name === name);
+      return uploaded ? [uploaded.id] : [];
+    });
+  }
+
+  #isReady(acked: number, credentials: string[]): void {
+    if (acked > this.#spool.last)
+      this.stop("abandoned", "the edge has more of the log than this host's disk");
+    for (const credential of credentials) this.#redactor.add(secretsOf(credential));
+    this.#ready.resolve(credentials);
+  }
+
+  async #mayAct(): Promise<void> {
+    const signal = this.#work.signal;
+    await this.#host.mayAct(signal);
+    signal.throwIfAborted();
+  }
+
+  /** Milliseconds left, counted since the assignment was accepted, whichever process that was. */
+  #remaining(): number {
+    const { accepted_at, deadline_ms } = this.#journal.assignment;
+    return accepted_at + deadline_ms - this.#host.now();
+  }
+}

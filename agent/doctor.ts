@@ -1,0 +1,251 @@
+/** `doctor`: what this host can and cannot do, and what to change. Findings are a pure function of what was seen. */
+import { constants } from "node:fs";
+import { access } from "node:fs/promises";
+import type { AgentSettings } from "./config.ts";
+import type { DockerHost, HostFacts } from "./docker/contracts.ts";
+import { networkCause } from "./edge.ts";
+import { messageOf } from "./errors.ts";
+import { fullDisk } from "./health.ts";
+import type { Identity } from "./identity.ts";
+import { showSize } from "./sizes.ts";
+import { within } from "./timing.ts";
+
+export type Finding = {
+  check: string;
+  status: "ok" | "warn" | "fail";
+  found: string;
+  /** What to change; null when it is ok. */
+  advice: string | null;
+};
+
+/** Milliseconds one look may take. */
+const LOOK_MS = 10_000;
+/** Seconds between two clocks above which log times mislead. */
+const CLOCK_WARN_S = 30;
+/** The oldest engine that was tried. */
+const OLDEST_ENGINE = 20;
+
+export type Seen = {
+  facts: HostFacts | { error: string };
+  images: { image: string; id: string | null }[];
+  identity: { ok: Identity } | { error: string };
+  edge: { status: number; clock_off_s: number | null } | { error: string } | null;
+  home: { folder: string; writable: boolean };
+};
+
+/** Looks at the host and the edge. Never throws: what cannot be seen is a finding. */
+export async function look(parts: {
+  home: string;
+  docker: DockerHost;
+  images: string[];
+  identity: { ok: Identity } | { error: string };
+}): Promise<Seen> {
+  const { home, docker, identity } = parts;
+  const facts = await within(docker.facts(), LOOK_MS, "no answer").catch((error: unknown) => ({
+    error: messageOf(error),
+  }));
+  const images =
+    "error" in facts
+      ? []
+      : await Promise.all(
+          parts.images.map(async (image) => ({
+            image,
+            id: await docker.imageId(image).catch(() => null),
+          })),
+        );
+  const writable = await access(home, constants.W_OK).then(
+    () => true,
+    () => false,
+  );
+  const edge = "ok" in identity ? await lookAtEdge(identity.ok.url) : null;
+  return { facts, images, identity, edge, home: { folder: home, writable } };
+}
+
+async function lookAtEdge(url: string): Promise<NonNullable<Seen["edge"]>> {
+  try {
+    const before = Date.now();
+    const response = await fetch(new URL("healthz", `${url}/`), {
+      signal: AbortSignal.timeout(LOOK_MS),
+      redirect: "manual",
+    });
+    await response.arrayBuffer();
+    const middle = (before + Date.now()) / 2;
+    const date = Date.parse(response.headers.get("date") ?? "");
+    const clock_off_s = Number.isNaN(date) ? null : Math.round((middle - date) / 1_000);
+    return { status: response.status, clock_off_s };
+  } catch (error) {
+    return { error: networkCause(error) };
+  }
+}
+
+export function diagnose(seen: Seen, settings: AgentSettings): Finding[] {
+  return [
+    ...identityFindings(seen),
+    ...edgeFindings(seen),
+    ...("error" in seen.facts
+      ? [
+          fail(
+            "engine",
+            seen.facts.error,
+            `Start the Docker engine, and let this user read ${settings.docker_socket}.`,
+          ),
+        ]
+      : hostFindings(seen.facts, settings)),
+    ...seen.images.map(({ image, id }) =>
+      id
+        ? ok(`image ${image}`, id.slice(0, 19))
+        : warn(
+            `image ${image}`,
+            "not on this host",
+            `It is pulled when the agent starts. By hand: docker pull ${image}`,
+          ),
+    ),
+  ];
+}
+
+function identityFindings({ identity, home }: Seen): Finding[] {
+  return [
+    home.writable
+      ? ok("home", home.folder)
+      : fail(
+          "home",
+          `${home.folder} cannot be written`,
+          "Make the folder, owned by the agent's user, mode 0700.",
+        ),
+    "ok" in identity
+      ? ok("identity", `${identity.ok.name} (${identity.ok.agent})`)
+      : fail("identity", identity.error, "Run `railhead agent register` on this host."),
+  ];
+}
+
+function edgeFindings({ edge }: Seen): Finding[] {
+  if (edge === null) return [];
+  if ("error" in edge)
+    return [
+      fail("edge", edge.error, "Check the address, DNS, and that this host may call out to it."),
+    ];
+  const findings: Finding[] = [
+    edge.status === 200
+      ? ok("edge", "answers")
+      : fail(
+          "edge",
+          `answers ${edge.status}`,
+          "Is the address the Worker's own? Look for a proxy between.",
+        ),
+  ];
+  const off = edge.clock_off_s;
+  if (off !== null)
+    findings.push(
+      Math.abs(off) <= CLOCK_WARN_S
+        ? ok("clock", `${Math.abs(off)} s from the edge's`)
+        : warn(
+            "clock",
+            `${off} s from the edge's`,
+            "Builds work, but times in logs mislead: keep the clock by NTP.",
+          ),
+    );
+  return findings;
+}
+
+function hostFindings(facts: HostFacts, settings: AgentSettings): Finding[] {
+  const major = Number.parseInt(facts.engine_version, 10);
+  const { limits } = settings;
+  const full = fullDisk(facts, settings.min_free_bytes);
+  const free = facts.disk_free_bytes;
+  return [
+    major >= OLDEST_ENGINE
+      ? ok("engine", facts.engine_version)
+      : warn("engine", facts.engine_version, `Use Docker ${OLDEST_ENGINE}.10 or newer.`),
+    full
+      ? fail("disk", full, "Make room (docker system prune), or lower disk.min_free.")
+      : free === null
+        ? warn(
+            "disk",
+            `${facts.data_root} cannot be seen`,
+            "Run the agent where it can see the engine's disk, or watch it yourself.",
+          )
+        : ok("disk", `${showSize(free)} free at ${facts.data_root}`),
+    limits.memory_bytes * Math.max(1, settings.capacity) <= facts.memory_bytes
+      ? ok(
+          "memory",
+          `${showSize(facts.memory_bytes)} for ${settings.capacity} at once, each up to ${showSize(limits.memory_bytes)}`,
+        )
+      : warn(
+          "memory",
+          `${showSize(facts.memory_bytes)} for ${settings.capacity} at once, each up to ${showSize(limits.memory_bytes)}`,
+          "Lower capacity or limits.memory, or builds may be killed for memory that others use.",
+        ),
+    limits.cpus <= facts.cpus
+      ? ok("cpus", `${facts.cpus}`)
+      : warn(
+          "cpus",
+          `${facts.cpus}, but limits.cpus is ${limits.cpus}`,
+          "Builds get what there is; lower limits.cpus.",
+        ),
+    facts.seccomp
+      ? ok("seccomp", "on")
+      : fail(
+          "seccomp",
+          "off",
+          "Run the engine with its default seccomp profile: untrusted code runs here.",
+        ),
+    facts.cgroup_version === "2"
+      ? ok("cgroups", "v2")
+      : warn(
+          "cgroups",
+          `v${facts.cgroup_version}`,
+          "Limits hold; cgroup v2 tells out-of-memory more exactly.",
+        ),
+    facts.userns
+      ? ok("userns", "on")
+      : warn(
+          "userns",
+          "off",
+          'Builds run as a user without rights; "userns-remap" in daemon.json is one wall more.',
+        ),
+    facts.live_restore
+      ? ok("live-restore", "on")
+      : warn(
+          "live-restore",
+          "off",
+          'Set "live-restore": true in daemon.json, or a restart of the engine ends running builds.',
+        ),
+    facts.firewall
+      ? ok("firewall", "builds reach the internet, but no private address")
+      : warn(
+          "firewall",
+          "cannot be set",
+          "Run the agent as root with iptables: until then containers get no network, and public repositories cannot be fetched.",
+        ),
+    facts.quota
+      ? ok("quota", "volumes have a hard limit")
+      : warn(
+          "quota",
+          "none",
+          "A watcher kills builds over limits.disk. For a hard limit: root, loop devices and mkfs.ext4.",
+        ),
+  ];
+}
+
+function ok(check: string, found: string): Finding {
+  return { check, status: "ok", found, advice: null };
+}
+
+function warn(check: string, found: string, advice: string): Finding {
+  return { check, status: "warn", found, advice };
+}
+
+function fail(check: string, found: string, advice: string): Finding {
+  return { check, status: "fail", found, advice };
+}
+
+/** For people: one line a finding, with what to change below it. */
+export function showFindings(findings: readonly Finding[]): string {
+  const width = Math.max(...findings.map(({ check }) => check.length));
+  return findings
+    .map(({ check, status, found, advice }) => {
+      const line = `${status.padEnd(4)}  ${check.padEnd(width)}  ${found}`;
+      return advice ? `${line}\n${" ".repeat(width + 8)}${advice}` : line;
+    })
+    .join("\n");
+}

@@ -1,0 +1,105 @@
+/** HTTP calls to the edge. Whatever stands between (a proxy's page, a redirect, a cut) is told apart from its word. */
+import type * as z from "zod";
+
+/** Milliseconds one small call may take. */
+const CALL_MS = 15_000;
+const PROBLEM_TYPE = "application/problem+json";
+/** Characters of an answer that are read for its message. */
+const MESSAGE_CHARS = 300;
+
+/** The edge itself said no: stable code and its sentence. */
+export class EdgeRefusal extends Error {
+  readonly status: number;
+  readonly code: string;
+  constructor(status: number, code: string, detail: string) {
+    super(detail);
+    this.name = "EdgeRefusal";
+    this.status = status;
+    this.code = code;
+  }
+}
+
+/** Nobody knows what the edge thinks: try again. */
+export class EdgeUnreachable extends Error {
+  constructor(message: string) {
+    super(message);
+    this.name = "EdgeUnreachable";
+  }
+}
+
+export type Answer = { status: number; type: string; body: string };
+
+/**
+ * The refusal that an answer is: only an RFC 9457 body counts, since a proxy may answer anything with any status;
+ * and a server's own failure (5xx), or its wish to be left alone (429), is no refusal.
+ */
+export function refusalOf({ status, type, body }: Answer): EdgeRefusal | null {
+  if (status < 400 || status >= 500 || status === 429 || !type.startsWith(PROBLEM_TYPE))
+    return null;
+  try {
+    const problem: unknown = JSON.parse(body);
+    if (typeof problem !== "object" || problem === null) return null;
+    const code = "code" in problem ? String(problem.code) : "unknown";
+    const detail = "detail" in problem ? String(problem.detail) : `HTTP ${status}`;
+    return new EdgeRefusal(status, code, detail.slice(0, MESSAGE_CHARS));
+  } catch {
+    return null;
+  }
+}
+
+/**
+ * Calls the edge and parses its answer.
+ * @throws EdgeRefusal when the edge said no, EdgeUnreachable when anything else came back, or nothing
+ */
+export async function call<T>(
+  url: URL,
+  init: RequestInit & { timeout_ms?: number },
+  schema: z.ZodType<T>,
+): Promise<T> {
+  const { timeout_ms = CALL_MS, signal, ...rest } = init;
+  const timeout = AbortSignal.timeout(timeout_ms);
+  let answer: Answer;
+  try {
+    const response = await fetch(url, {
+      ...rest,
+      redirect: "manual",
+      signal: signal ? AbortSignal.any([signal, timeout]) : timeout,
+    });
+    answer = {
+      status: response.status,
+      type: response.headers.get("content-type") ?? "",
+      body: await response.text(),
+    };
+  } catch (error) {
+    throw new EdgeUnreachable(`${url.host} cannot be reached: ${networkCause(error)}`);
+  }
+  const refusal = refusalOf(answer);
+  if (refusal) throw refusal;
+  const parsed = schema.safeParse(json(answer.body));
+  if (answer.status >= 200 && answer.status < 300 && parsed.success) return parsed.data;
+  throw new EdgeUnreachable(
+    `${url.host} answered ${answer.status} ${answer.type || "without a type"}`,
+  );
+}
+
+/** What broke the connection: fetch hides it in the cause. */
+export function networkCause(error: unknown): string {
+  const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
+  if (!(cause instanceof Error)) return String(cause);
+  return "code" in cause && !cause.message ? String(cause.code) : cause.message;
+}
+
+function json(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
+}
+
+/** An http(s) URL of the edge, for WebSockets too. */
+export function edgeUrl(base: string, path: string, socket = false): URL {
+  const url = new URL(path, base.endsWith("/") ? base : `${base}/`);
+  if (socket) url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
+  return url;
+}

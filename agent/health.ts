@@ -1,0 +1,83 @@
+/** Why this host should get no work now: looked at every minute, told to the edge as `unwell`. */
+import type { DockerHost, HostFacts, Owner } from "./docker/contracts.ts";
+import { messageOf } from "./errors.ts";
+import type { Logger } from "./logger.ts";
+import { showSize } from "./sizes.ts";
+import { within } from "./timing.ts";
+
+/** Characters of `unwell`: the protocol's own limit. */
+const UNWELL_CHARS = 500;
+/** Milliseconds that the engine has to say how it is. */
+const FACTS_MS = 15_000;
+
+export type HealthParts = {
+  docker: DockerHost;
+  /** Images that the recipes need. */
+  images: string[];
+  min_free_bytes: number;
+  log: Logger;
+};
+
+export class Health {
+  readonly #parts: HealthParts;
+  readonly #unclean = new Map<string, string>();
+  #engine: string | null = null;
+  #disk: string | null = null;
+  #images: string | null = "its builder images are not checked yet";
+
+  constructor(parts: HealthParts) {
+    this.#parts = parts;
+  }
+
+  /** The first of the reasons, in the order in which they matter; null when the host is well. */
+  get unwell(): string | null {
+    const unclean = [...this.#unclean.values()][0] ?? null;
+    const reason = this.#engine ?? this.#disk ?? unclean ?? this.#images;
+    return reason?.slice(0, UNWELL_CHARS) ?? null;
+  }
+
+  /** Something of an attempt could not be removed: no new work until it is. */
+  unclean({ build, attempt }: Owner, why: string): void {
+    this.#unclean.set(`${build}-${attempt}`, `build ${build} could not be cleaned away: ${why}`);
+  }
+
+  /** The reaper went through: what was left is gone. */
+  cleaned(): void {
+    this.#unclean.clear();
+  }
+
+  async look(): Promise<void> {
+    const { docker, min_free_bytes } = this.#parts;
+    try {
+      const facts = await within(docker.facts(), FACTS_MS, "no answer");
+      this.#engine = null;
+      this.#disk = fullDisk(facts, min_free_bytes);
+      this.#images = await this.#missingImage();
+    } catch (error) {
+      this.#engine = `the Docker engine does not answer: ${messageOf(error)}`;
+    }
+  }
+
+  /** Pulls what is not on the host; says what could not be. */
+  async #missingImage(): Promise<string | null> {
+    const { docker, images, log } = this.#parts;
+    for (const image of images) {
+      if ((await docker.imageId(image)) !== null) continue;
+      log.info("pulling image", { image });
+      try {
+        await docker.pull(image);
+      } catch (error) {
+        return `image ${image} is not on this host and cannot be pulled: ${messageOf(error)}`;
+      }
+    }
+    return null;
+  }
+}
+
+/** What to say of a disk with less room than the owner wants kept; null when there is enough, or nobody can see it. */
+export function fullDisk(facts: HostFacts, min_free_bytes: number): string | null {
+  const { disk_free_bytes: free, disk_total_bytes: total, data_root } = facts;
+  if (free === null || free >= min_free_bytes) return null;
+  const used = total ? `${Math.round(100 * (1 - free / total))} % full, ` : "";
+  return `the disk of ${data_root} is ${used}with ${showSize(free)} free of the ${showSize(min_free_bytes)} wanted`;
+}

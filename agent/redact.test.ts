@@ -1,0 +1,58 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { Redactor, secretsOf } from "./redact.ts";
+
+const SECRET = 'p@ss/w+rd<"\\>&x 42';
+
+function redactor(...secrets: string[]): Redactor {
+  const made = new Redactor();
+  made.add(secrets);
+  return made;
+}
+
+test("a secret is taken out in every form that programs print", () => {
+  const shown = {
+    plain: SECRET,
+    json: JSON.stringify({ SECRET }),
+    goJson: JSON.stringify(SECRET)
+      .replaceAll("<", "\\u003c")
+      .replaceAll(">", "\\u003e")
+      .replaceAll("&", "\\u0026"),
+    goQuoted: '"p@ss/w+rd<\\"\\\\>&x 42"',
+    url: `https://host/?t=${encodeURIComponent(SECRET)}&x`,
+    urlLower: encodeURIComponent(SECRET).replace(/%../g, (c) => c.toLowerCase()),
+    form: new URLSearchParams({ t: SECRET }).toString(),
+  };
+  for (const [form, text] of Object.entries(shown)) {
+    const out = redactor(SECRET).text(text);
+    assert.match(out, /\*\*\*/, form);
+    assert.ok(!out.includes("w+rd") && !out.includes("w%2Brd") && !out.includes("w%2brd"), form);
+  }
+});
+
+test("base64 of a secret inside a longer text is taken out at every alignment", () => {
+  for (const prefix of ["", "u", "us", "user:"])
+    for (const encoding of ["base64", "base64url"] as const) {
+      const encoded = Buffer.from(`${prefix}ghp_0123456789abcdef~~~???:x`).toString(encoding);
+      const out = redactor("ghp_0123456789abcdef~~~???").text(`Basic ${encoded}`);
+      assert.match(out, /\*\*\*/);
+      const left = Buffer.from(out.replace(/^Basic /, "").replaceAll("*", ""), encoding).toString();
+      assert.ok(!left.includes("0123"), `${prefix} ${encoding}: ${out}`);
+    }
+});
+
+test("secrets that overlap leave nothing of either", () => {
+  assert.equal(redactor("abcdefgh", "efghijkl").text("x abcdefghijkl y"), "x *** y");
+});
+
+test("a credential gives away neither its token nor its password", () => {
+  const basic = `Basic ${Buffer.from("alice:s3cret-pw").toString("base64")}`;
+  const out = redactor(...secretsOf(basic), ...secretsOf("Bearer ghp_token_1")).text(
+    `${basic} s3cret-pw ghp_token_1`,
+  );
+  assert.equal(out, "*** *** ***");
+});
+
+test("each line of a secret counts, words that are too short do not", () => {
+  assert.equal(redactor("line-one\nline-two\nab").text("line-two ab"), "*** ab");
+});
