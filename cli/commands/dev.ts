@@ -1,0 +1,125 @@
+/** `railhead dev` (`npm start`, `npm run demo`) and `railhead prepare`. */
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join, relative, resolve } from "node:path";
+import { findCheckout } from "../dev/checkout.ts";
+import { runDemo } from "../dev/demo.ts";
+import { ENGINE_STAYS, readyEngine, readyImages } from "../dev/engine.ts";
+import { type Stack, startStack } from "../dev/stack.ts";
+import { CliError, EXIT } from "../errors.ts";
+import { print, say } from "../terminal.ts";
+
+export type DevOptions = {
+  port?: string;
+  state?: string;
+  agents: string;
+  remote: string[];
+  demo?: boolean;
+};
+
+const DEFAULT_PORT = 8787;
+/** Agents that one machine may be asked to run. */
+const MAX_AGENTS = 64;
+/** Milliseconds within which a second signal is the same Ctrl-C, sent on by npm. */
+const SAME_SIGNAL_MS = 1_500;
+/** Milliseconds between looks at whether the program that launched us still lives. */
+const LAUNCHER_POLL_MS = 500;
+
+/** Runs the stack until it is told to end, or the demo to its own end. */
+export async function dev(options: DevOptions): Promise<void> {
+  const interrupt = listenForEnd();
+  try {
+    if (options.demo) await demo(options, interrupt);
+    else await serve(options, interrupt);
+  } catch (error) {
+    if (!interrupt.aborted) throw error;
+  }
+  if (interrupt.aborted && options.demo) process.exitCode = EXIT.interrupted;
+}
+
+async function serve(options: DevOptions, interrupt: AbortSignal): Promise<void> {
+  const state = resolve(options.state ?? join(findCheckout(), ".railhead"));
+  const stack = await startStack({
+    state,
+    port: whole("--port", options.port ?? String(DEFAULT_PORT), 65_535),
+    agents: whole("--agents", options.agents, MAX_AGENTS),
+    remotes: options.remote,
+    revive: true,
+    interrupt,
+    say,
+  });
+  for (const line of summary(stack, state)) say(line);
+  await new Promise((done) => interrupt.addEventListener("abort", done));
+  say("\nEnding what was started. A second Ctrl-C ends it by force.");
+  await stack.stop();
+}
+
+async function demo(options: DevOptions, interrupt: AbortSignal): Promise<void> {
+  const folder = await mkdtemp(join(tmpdir(), "railhead-demo-"));
+  try {
+    await runDemo({
+      folder,
+      state: options.state === undefined ? join(folder, "state") : resolve(options.state),
+      port: whole("--port", options.port ?? "0", 65_535),
+      agents: Math.max(1, whole("--agents", options.agents, MAX_AGENTS)),
+      remotes: options.remote,
+      interrupt,
+    });
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+/** The engine and the builder images, for tests that need them. */
+export async function prepare(): Promise<void> {
+  const interrupt = listenForEnd();
+  await readyEngine(findCheckout(), interrupt);
+  const images = await readyImages(findCheckout(), interrupt);
+  for (const [recipe, reference] of Object.entries(images)) print(`${recipe} ${reference}`);
+}
+
+function summary(stack: Stack, state: string): string[] {
+  const folder = shortest(state);
+  const agents = stack.agents.length;
+  return [
+    "",
+    `Railhead runs at ${stack.url} with ${agents} agent${agents === 1 ? "" : "s"}. Ctrl-C ends it.`,
+    "",
+    `  . ${folder}/env      # RAILHEAD_URL and RAILHEAD_TOKEN for this shell`,
+    "  npx railhead agents",
+    `  curl -X POST ${stack.url}/github.com/owner/repo/linux/amd64/v1.0.0`,
+    `  curl -OJL    ${stack.url}/github.com/owner/repo/linux/amd64/v1.0.0`,
+    "",
+    `State and logs are in ${folder}.`,
+    ...(stack.engine === "started" ? [ENGINE_STAYS] : []),
+  ];
+}
+
+function shortest(folder: string): string {
+  const path = relative(process.cwd(), folder);
+  return path.startsWith("..") || path === "" ? folder : path;
+}
+
+function whole(option: string, text: string, max: number): number {
+  const value = Number(text);
+  if (!/^\d+$/.test(text) || value > max)
+    throw new CliError(`${option} takes a whole number from 0 to ${max}.`, EXIT.usage);
+  return value;
+}
+
+/** Aborts on the signals that end us, and when the program that launched us is gone. */
+function listenForEnd(): AbortSignal {
+  const controller = new AbortController();
+  let first: number | null = null;
+  const end = () => {
+    first ??= performance.now();
+    // By force: the guard of the stack ends what we leave.
+    if (performance.now() - first > SAME_SIGNAL_MS) process.exit(EXIT.interrupted);
+    controller.abort();
+  };
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, end);
+  const launcher = process.ppid;
+  if (process.env.RAILHEAD_LAUNCHER === String(launcher))
+    setInterval(() => process.ppid === launcher || controller.abort(), LAUNCHER_POLL_MS).unref();
+  return controller.signal;
+}

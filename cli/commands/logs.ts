@@ -1,0 +1,38 @@
+/** `railhead logs` and `railhead cancel`. */
+import { parseBuildId } from "../../shared/builds.ts";
+import { CliError, EXIT } from "../errors.ts";
+import { plainLine, readLog } from "../log-reader.ts";
+import { type GlobalOptions, openEdge } from "../settings.ts";
+import { print, say } from "../terminal.ts";
+
+export type LogsOptions = GlobalOptions & { follow?: boolean };
+
+/** Prints a build's log: its lines, or with `--json` its entries. */
+export async function logs(text: string, options: LogsOptions): Promise<void> {
+  const id = buildId(text);
+  const client = await openEdge(options);
+  const log = readLog(client, id, {
+    follow: options.follow ?? false,
+    onCut: (why) => say(`(the log was cut: ${why} Trying again.)`),
+  });
+  for await (const entry of log) print(options.json ? JSON.stringify(entry) : plainLine(entry));
+}
+
+/** Ends a build, or our interest in it while others wait for it too. */
+export async function cancel(text: string, options: GlobalOptions): Promise<void> {
+  const id = buildId(text);
+  const client = await openEdge(options);
+  const answer = await client.cancel(id);
+  if (options.json) print(JSON.stringify(answer));
+  else say(`Build ${id}: cancellation was asked for. See how it ends: railhead logs -f ${id}`);
+}
+
+function buildId(text: string): string {
+  const id = parseBuildId(text.replace(/^.*\/builds\/([^/?]+).*$/, "$1"));
+  if (id === null)
+    throw new CliError(
+      `"${text}" is no build id: it is the 32 hex digits that a build answers with.`,
+      EXIT.usage,
+    );
+  return id;
+}

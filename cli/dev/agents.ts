@@ -1,0 +1,142 @@
+/** Agents on this machine, each with a home in the stack's folder. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { closeSync, existsSync, openSync, readFileSync } from "node:fs";
+import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
+import { agentProgram } from "../agent-program.ts";
+import type { EdgeClient } from "../edge-client.ts";
+import { CliError } from "../errors.ts";
+import { endProcesses, mark } from "./processes.ts";
+
+export type AgentOptions = {
+  root: string;
+  state: string;
+  /** Counts from 1. */
+  number: number;
+  /** Settings of the agent, as RAILHEAD_AGENT_… variables. */
+  settings: Readonly<Record<string, string>>;
+  onExit: (why: string) => void;
+};
+
+/** Milliseconds an agent gets to cancel its builds (its second TERM) and clean its host. */
+const STOP_MS = 20_000;
+
+export class LocalAgent {
+  readonly name: string;
+  /** Folder of identity, settings and journals. */
+  readonly home: string;
+  /** File of what it prints. */
+  readonly log: string;
+  readonly #options: AgentOptions;
+  #child: ChildProcess | null = null;
+  #ended: Promise<number | null> = Promise.resolve(null);
+
+  constructor(options: AgentOptions) {
+    this.#options = options;
+    this.name = `local-${options.number}`;
+    this.home = join(options.state, "agents", String(options.number));
+    this.log = join(options.state, "logs", `${this.name}.log`);
+  }
+
+  /** Null while it does not run. */
+  get pid(): number | null {
+    return this.#child?.pid ?? null;
+  }
+
+  /** Makes the edge and this home know each other, unless they already do. */
+  async register(client: EdgeClient): Promise<void> {
+    await mkdir(this.home, { recursive: true, mode: 0o700 });
+    const identity = join(this.home, "identity.json");
+    const known = (await client.agents()).find((agent) => agent.name === this.name);
+    if (known !== undefined && existsSync(identity)) return;
+    if (known !== undefined) await client.actOnAgent(known.agent, "remove");
+    const { token, id } = await client.createToken("agent", `${this.name} of npm start`, 3_600);
+    try {
+      const child = this.#spawn(["register", "--force", "--url", client.url, "--name", this.name], {
+        RAILHEAD_AGENT_TOKEN: token,
+      });
+      const code = await new Promise<number | null>((resolve, reject) => {
+        child.once("error", reject);
+        child.once("exit", resolve);
+      });
+      if (code !== 0)
+        throw new CliError(
+          `${this.name} could not be registered. Its log, ${this.log}, ends with:\n${this.lastLines()}`,
+        );
+    } finally {
+      await client.revokeToken(id);
+    }
+  }
+
+  /** Starts it; it connects by itself. */
+  start(): void {
+    const child = this.#spawn(["run"], {});
+    this.#child = child;
+    this.#ended = new Promise((resolve) => {
+      const ended = (code: number | null, why: string) => {
+        resolve(code);
+        if (this.#child !== child) return;
+        this.#child = null;
+        this.#options.onExit(why);
+      };
+      child.once("error", (error) => ended(null, error.message));
+      child.once("exit", (code, signal) => ended(code, `ended with ${signal ?? `status ${code}`}`));
+    });
+  }
+
+  /** Sends a signal; after KILL settles when the process has ended. */
+  async kill(signal: NodeJS.Signals): Promise<void> {
+    const child = this.#child;
+    if (child === null) return;
+    if (signal === "SIGKILL") this.#child = null;
+    child.kill(signal);
+    if (signal === "SIGKILL") await this.#ended;
+  }
+
+  /** The exit status, once the process has ended; null after a signal. */
+  ended(): Promise<number | null> {
+    return this.#ended;
+  }
+
+  /** Ends it as its owner would, if it still runs, and starts it again. */
+  async restart(): Promise<void> {
+    await this.stop();
+    this.start();
+  }
+
+  /** Cancels its builds and ends it, by force after twenty seconds. */
+  async stop(): Promise<void> {
+    this.#child = null;
+    await endProcesses(this.#options.state, STOP_MS, this.#part);
+    await this.#ended;
+  }
+
+  get #part(): string {
+    return `agent-${this.#options.number}`;
+  }
+
+  #spawn(args: string[], environment: Record<string, string>): ChildProcess {
+    const { root, state, settings } = this.#options;
+    const log = openSync(this.log, "a", 0o600);
+    const inherited = Object.entries(process.env).filter(
+      ([name]) => !name.startsWith("RAILHEAD_") || name.startsWith("RAILHEAD_AGENT_"),
+    );
+    const child = spawn(process.execPath, [agentProgram(), ...args, "--home", this.home], {
+      cwd: root,
+      env: {
+        ...Object.fromEntries(inherited),
+        ...settings,
+        ...environment,
+        ...mark(state, this.#part),
+      },
+      stdio: ["ignore", log, log],
+    });
+    closeSync(log);
+    return child;
+  }
+
+  /** The end of its log. */
+  lastLines(): string {
+    return readFileSync(this.log, "utf8").trimEnd().split("\n").slice(-5).join("\n");
+  }
+}

@@ -1,0 +1,3 @@
+module git.example/demo/tally
+
+go 1.21

@@ -1,0 +1,173 @@
+/** The main job on real input, every step shown as a user would type it. */
+import { spawn } from "node:child_process";
+import { mkdir, readdir, readFile, stat } from "node:fs/promises";
+import { join } from "node:path";
+import * as z from "zod";
+import { buildIdSchema } from "../../shared/builds.ts";
+import { CliError } from "../errors.ts";
+import { size } from "../terminal.ts";
+import { findCheckout } from "./checkout.ts";
+import { ENGINE_STAYS } from "./engine.ts";
+import { executableKind } from "./executable.ts";
+import { type GitServer, startGitServer } from "./git-server.ts";
+import { makeRepository, type RepositoryFile } from "./repository.ts";
+import { type Stack, startStack } from "./stack.ts";
+
+export type DemoOptions = {
+  /** A folder of the demo's own, removed by the caller. */
+  folder: string;
+  state: string;
+  port: number;
+  agents: number;
+  remotes: readonly string[];
+  interrupt: AbortSignal;
+};
+
+const REMOTE = "git.example";
+const OWNER = "demo";
+const NAME = "tally";
+const TAGS = ["v1.0.0", "v1.1.0"] as const;
+const TAG = "v1.1.0";
+/** Seconds that a cross-build is waited for. */
+const WAIT_SECONDS = 240;
+const SOURCES = "cli/dev/demo-repository";
+
+/** Builds, follows, downloads, checks, runs and cross-builds. Throws CliError when a step fails. */
+export async function runDemo(options: DemoOptions): Promise<void> {
+  const git = await serveRepository(join(options.folder, "git"));
+  let stack: Stack | null = null;
+  try {
+    heading(`A git server for ${REMOTE} at ${git.url}, with the tags ${TAGS.join(" and ")}`);
+    stack = await startStack({
+      ...options,
+      remotes: [`${REMOTE}=${git.url}`, ...options.remotes],
+      say: show,
+    });
+    show(`The Worker is at ${stack.url}; an agent is connected.`);
+    const downloads = join(options.folder, "downloads");
+    await mkdir(downloads);
+    await tour(stack.url, downloads, options.interrupt);
+  } finally {
+    await stack?.stop();
+    await git.close();
+  }
+  heading("Done. The Worker, the agent and the git server have ended; nothing is left of them.");
+  if (stack.engine === "started") show(ENGINE_STAYS);
+}
+
+async function tour(edge: string, folder: string, interrupt: AbortSignal): Promise<void> {
+  const shell = new Shell(folder, interrupt);
+  const native = `linux/${process.arch === "arm64" ? "arm64" : "amd64"}`;
+  const others = ["windows/arm64", "linux/arm64", "linux/amd64"].filter((one) => one !== native);
+  const url = (platform: string) => `${edge}/${REMOTE}/${OWNER}/${NAME}/${platform}/${TAG}`;
+  const archive = (platform: string) => `${NAME}_${platform.replace("/", "_")}.tar.gz`;
+
+  heading(`Build ${NAME} ${TAG} for ${native}`);
+  const answer = await shell.run("curl", "-fsS", "-X", "POST", url(native));
+  const { build_id } = parse(z.looseObject({ build_id: buildIdSchema }), answer);
+
+  heading("Follow its log");
+  const log = `${edge}/builds/${build_id}/logs?follow=1`;
+  await shell.run("curl", "-fsSN", "-H", "Accept: text/plain", log);
+
+  heading("Download it and check its SHA-256");
+  await shell.run("curl", "-fsS", "-OJL", url(native));
+  await shell.run("curl", "-fsS", "-O", `${url(native)}/${archive(native)}.sha256`);
+  await shell.run("sha256sum", "-c", `${archive(native)}.sha256`);
+
+  heading("Run it");
+  await shell.run("tar", "-xzf", archive(native));
+  await shell.run(`./${NAME}`, "-version");
+  await shell.run(`./${NAME}`, "-top", "3", join(findCheckout(), SOURCES, TAG, "main.go"));
+
+  heading(`Build it for ${others.slice(0, 2).join(" and ")}`);
+  for (const platform of others.slice(0, 2)) {
+    const wait = `${url(platform)}?wait=${WAIT_SECONDS}`;
+    await shell.run("curl", "-fsS", "-X", "POST", "-w", "%{http_code} %{redirect_url}\\n", wait);
+    await shell.run("curl", "-fsS", "-OJL", url(platform));
+  }
+
+  heading("What there is now");
+  for (const file of (await readdir(folder)).filter((name) => name.endsWith(".tar.gz")).sort()) {
+    const kind = executableKind(await shell.quiet("tar", "-xzOf", file));
+    show(`${file.padEnd(30)} ${size((await stat(join(folder, file))).size).padStart(9)}  ${kind}`);
+  }
+}
+
+/** Programs with a real argv, shown as a shell would take them. */
+class Shell {
+  readonly #folder: string;
+  readonly #interrupt: AbortSignal;
+
+  constructor(folder: string, interrupt: AbortSignal) {
+    this.#folder = folder;
+    this.#interrupt = interrupt;
+  }
+
+  /** Shows the command and, as it comes, its output; answers the output. Throws CliError unless it exits 0. */
+  async run(command: string, ...args: string[]): Promise<string> {
+    show(`$ ${[command, ...args].map(quote).join(" ")}`);
+    const output = (await this.#spawn(command, args, true)).toString();
+    if (output !== "" && !output.endsWith("\n")) show("");
+    return output;
+  }
+
+  /** Its output, unseen. */
+  quiet(command: string, ...args: string[]): Promise<Buffer> {
+    return this.#spawn(command, args, false);
+  }
+
+  async #spawn(command: string, args: string[], shown: boolean): Promise<Buffer> {
+    const child = spawn(command, args, {
+      cwd: this.#folder,
+      stdio: ["ignore", "pipe", "inherit"],
+      signal: this.#interrupt,
+    });
+    const ended = new Promise<number | null>((resolve, reject) => {
+      child.once("error", reject);
+      child.once("close", resolve);
+    });
+    const chunks: Buffer[] = [];
+    child.stdout.on("data", (chunk: Buffer) => {
+      chunks.push(chunk);
+      if (shown) process.stdout.write(chunk);
+    });
+    const code = await ended;
+    if (code !== 0) throw new CliError(`${command} ended with status ${code}.`);
+    return Buffer.concat(chunks);
+  }
+}
+
+async function serveRepository(root: string): Promise<GitServer> {
+  const commits = TAGS.map(async (tag) => ({
+    files: await filesOf(join(findCheckout(), SOURCES, tag)),
+    tag,
+    annotated: true,
+  }));
+  await makeRepository(join(root, OWNER, `${NAME}.git`), await Promise.all(commits));
+  return await startGitServer({ root });
+}
+
+async function filesOf(folder: string): Promise<Record<string, RepositoryFile>> {
+  const names = await readdir(folder);
+  const files = names.map(async (name) => [name, await readFile(join(folder, name))] as const);
+  return Object.fromEntries(await Promise.all(files));
+}
+
+function parse<T>(schema: z.ZodType<T>, answer: string): T {
+  const result = schema.safeParse(JSON.parse(answer));
+  if (!result.success) throw new CliError(`The Worker answered something else: ${answer}`);
+  return result.data;
+}
+
+function heading(line: string): void {
+  show(`\n# ${line}`);
+}
+
+function show(line: string): void {
+  process.stdout.write(`${line}\n`);
+}
+
+function quote(word: string): string {
+  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
+}

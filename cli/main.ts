@@ -1,0 +1,184 @@
+/** `railhead`: the command line. */
+import { Command, CommanderError, Option } from "commander";
+import { runAgent } from "./commands/agent.ts";
+import { actOnAgent, listAgents } from "./commands/agents.ts";
+import { build } from "./commands/build.ts";
+import { dev, prepare } from "./commands/dev.ts";
+import { get } from "./commands/get.ts";
+import { login } from "./commands/login.ts";
+import { cancel, logs } from "./commands/logs.ts";
+import { createToken, listTokens, revokeToken, SCOPES } from "./commands/token.ts";
+import { version } from "./commands/version.ts";
+import { CliError, EXIT, messageOf } from "./errors.ts";
+import { say } from "./terminal.ts";
+import { VERSION } from "./version.ts";
+
+const TARGET = "{remote}/{owner}/{repo}/{GOOS}/{GOARCH}/{version}, or its URL";
+
+const program = new Command("railhead")
+  .description("Builds and hands out software: a Worker at the edge, agents on your Docker hosts.")
+  .version(VERSION)
+  .option("--url <url>", "address of the edge (RAILHEAD_URL, or railhead login)")
+  .option(
+    "--token-file <file>",
+    "file that holds the token (else RAILHEAD_TOKEN, or railhead login)",
+  )
+  .option("--json", "print results as JSON")
+  .helpCommand(false)
+  .configureHelp({ showGlobalOptions: true })
+  .showHelpAfterError("(railhead --help shows what there is)")
+  .addHelpText(
+    "after",
+    `
+Examples:
+  $ railhead build github.com/owner/repo/linux/amd64/v1.0.0
+  $ railhead get github.com/owner/repo/linux/amd64/latest
+  $ railhead token create agent
+
+Exit status: 0 done, 1 the build or the command failed, 2 wrong usage, 3 refused by the edge,
+4 the edge cannot be reached, 130 interrupted.`,
+  );
+
+const gitToken = () =>
+  new Option(
+    "--git-token-file <file>",
+    "file that holds the git host's token, for private repositories (or RAILHEAD_GIT_TOKEN)",
+  );
+
+program
+  .command("build")
+  .description("build a target, follow it, and print the URL of what was made")
+  .argument("<target>", TARGET)
+  .option("--wait", "follow the build to its end", true)
+  .option("--no-wait", "only ask for it, and print the build's id")
+  .addOption(gitToken())
+  .action((target, _options, command) => build(target, command.optsWithGlobals()));
+
+program
+  .command("get")
+  .description("download what was built; resumes where it was cut, and verifies the SHA-256")
+  .argument("<target>", `${TARGET}; may end in /{file}`)
+  .option("-o, --output <file>", "where to; - for standard output")
+  .addOption(gitToken())
+  .action((target, _options, command) => get(target, command.optsWithGlobals()));
+
+program
+  .command("logs")
+  .description("print a build's log")
+  .argument("<build>", "id of the build")
+  .option("-f, --follow", "stay until the build has ended")
+  .addOption(gitToken())
+  .action((id, _options, command) => logs(id, command.optsWithGlobals()));
+
+program
+  .command("cancel")
+  .description("cancel a build")
+  .argument("<build>", "id of the build")
+  .addOption(gitToken())
+  .action((id, _options, command) => cancel(id, command.optsWithGlobals()));
+
+const token = program.command("token").description("make, list and revoke tokens");
+token
+  .command("create")
+  .description("print a new token; for agents, the line to paste on their host")
+  .addArgument(program.createArgument("<scope>", "what it may do").choices(SCOPES))
+  .option("--name <name>", "what it is for")
+  .option("--expires <time>", "when it ends: 12h, 30d (never)")
+  .action((scope, _options, command) => createToken(scope, command.optsWithGlobals()));
+token
+  .command("list")
+  .description("list tokens, without the tokens themselves")
+  .action((_options, command) => listTokens(command.optsWithGlobals()));
+token
+  .command("revoke")
+  .description("make a token worthless")
+  .argument("<id>", "id of the token, from railhead token list")
+  .action((id, _options, command) => revokeToken(id, command.optsWithGlobals()));
+
+const agents = program
+  .command("agents")
+  .description("list agents, and act on them")
+  .action((_options, command) => listAgents(command.optsWithGlobals()));
+for (const [action, what] of [
+  ["cordon", "give it no new work"],
+  ["uncordon", "give it work again"],
+  ["drain", "let it finish what it runs, then end"],
+  ["remove", "refuse it from now on"],
+] as const)
+  agents
+    .command(action)
+    .description(what)
+    .argument("<name>", "name or id of the agent")
+    .option("--reason <text>", "shown in the list of agents")
+    .action((name, _options, command) => actOnAgent(action, name, command.optsWithGlobals()));
+
+program
+  .command("agent")
+  .description("run the agent of this host: register, run, doctor (railhead agent --help)")
+  .argument("[arguments...]")
+  .action(async (args: string[]) => {
+    process.exitCode = await runAgent(args);
+  });
+
+program
+  .command("login")
+  .description("keep the edge's address and a token; reads the token from the terminal or a pipe")
+  .argument("[url]", "address of the edge")
+  .action((url, _options, command) => login(url, command.optsWithGlobals()));
+
+program
+  .command("dev")
+  .description("run all of Railhead on this machine (npm start)")
+  .option("--port <port>", "port of the Worker (8787; with --demo any free one)")
+  .option("--state <folder>", "where state, logs and secrets are kept (.railhead)")
+  .option("--agents <count>", "agents to run here", "1")
+  .option(
+    "--remote <host=url>",
+    "a git host besides the usual ones; may be repeated",
+    (value: string, all: string[]) => [...all, value],
+    [],
+  )
+  .option("--demo", "show the main job from end to end, then end")
+  .action((options) => dev(options));
+
+program
+  .command("prepare")
+  .description("make the Docker engine and the builder images ready on this machine")
+  .action(() => prepare());
+
+program
+  .command("version")
+  .description("print the versions of this command and of the edge")
+  .action((_options, command) => version(command.optsWithGlobals()));
+
+/** Runs one command line; answers the exit status. Nothing is thrown. */
+async function main(args: string[]): Promise<number> {
+  // The agent has options of its own, and some are called like ours.
+  if (args[0] === "agent") return await runAgent(args.slice(1));
+  for (const command of [
+    program,
+    ...program.commands,
+    ...program.commands.flatMap((c) => c.commands),
+  ])
+    command.exitOverride();
+  try {
+    await program.parseAsync(args, { from: "user" });
+    return Number(process.exitCode ?? EXIT.ok);
+  } catch (error) {
+    // Commander has printed its own, and --help and --version end this way too.
+    if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
+    if (error instanceof CliError) say(`railhead: ${error.message}`);
+    else
+      say(
+        `railhead: ${process.env.RAILHEAD_DEBUG && error instanceof Error ? error.stack : messageOf(error)}`,
+      );
+    return error instanceof CliError ? error.status : EXIT.failed;
+  }
+}
+
+// A reader that has seen enough (`railhead logs … | head`) is no error.
+process.stdout.on("error", (error) => {
+  if ("code" in error && error.code === "EPIPE") process.exit(EXIT.ok);
+  throw error;
+});
+process.exitCode = await main(process.argv.slice(2));

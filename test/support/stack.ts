@@ -1,0 +1,327 @@
+/** Railhead as a user runs it, whole and on this machine, with a git host of its own and what a test asks of both. */
+import assert from "node:assert/strict";
+import { mkdir, mkdtemp, readdir, readFile, readlink, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type GitServer, type GitServerOptions, startGitServer } from "../../cli/dev/git-server.ts";
+import { makeRepository, type RepositoryCommit } from "../../cli/dev/repository.ts";
+import { type Stack, startStack } from "../../cli/dev/stack.ts";
+import { type BuildRecord, isTerminal } from "../../shared/builds.ts";
+import type { AgentView } from "../../shared/identity.ts";
+import { type Container, containers, execIn, labelled, removeVolumes } from "./engine.ts";
+import { type FileServer, serveFolder } from "./file-server.ts";
+import { RELEASE_FILE } from "./fixtures.ts";
+import { until } from "./until.ts";
+
+export type StackSettings = {
+  /** `owner/name` to its history. */
+  repositories: Record<string, RepositoryCommit[]>;
+  credentials?: NonNullable<GitServerOptions["credentials"]>;
+  agents?: number;
+  /** Builds at once of each agent. */
+  capacity?: number;
+  /** Milliseconds an attempt may take on an agent. */
+  attemptLimitMs?: number;
+  /** Folder of a Go module proxy; without one no module is to be had. */
+  modules?: string;
+  /** Settings of the Worker besides. */
+  settings?: Record<string, string>;
+};
+
+/** One entry of a log as a client gets it. */
+export type Line = {
+  build_id: string;
+  level: string;
+  msg: string;
+  time: string;
+  stream?: "stdout" | "stderr";
+  attempt: number;
+  [member: string]: unknown;
+};
+
+/** A build that has ended. */
+export type Ended = { id: string; record: BuildRecord; log: Line[] };
+
+/** What a POST that was accepted answers. */
+export type Accepted = { build_id: string; version: string; [member: string]: unknown };
+
+/** Milliseconds any build of the tests may take on a machine with two busy cores. */
+const BUILD_MS = 180_000;
+
+/** Starts everything. Close it. */
+export async function openStack(settings: StackSettings): Promise<TestStack> {
+  const folder = await mkdtemp(join(tmpdir(), "railhead-stack-"));
+  const ends: (() => Promise<unknown>)[] = [() => rm(folder, { recursive: true, force: true })];
+  try {
+    const root = join(folder, "repositories");
+    await mkdir(root);
+    const commits = new Map<string, string[]>();
+    for (const [name, history] of Object.entries(settings.repositories))
+      commits.set(name, await makeRepository(join(root, `${name}.git`), history));
+    const git = await startGitServer({
+      root,
+      ...(settings.credentials ? { credentials: settings.credentials } : {}),
+    });
+    ends.push(() => git.close());
+    let proxy: FileServer | null = null;
+    if (settings.modules !== undefined) {
+      proxy = await serveFolder(settings.modules);
+      ends.push(proxy.close);
+    }
+    const state = join(folder, "state");
+    const said: string[] = [];
+    const stack = await startStack({
+      state,
+      port: 0,
+      agents: settings.agents ?? 1,
+      remotes: [`git.example=${git.url}`],
+      settings: settings.settings ?? {},
+      agentSettings: {
+        RAILHEAD_AGENT_CAPACITY: String(settings.capacity ?? 2),
+        RAILHEAD_AGENT_GOPROXY: proxy?.url ?? "off",
+        RAILHEAD_AGENT_GOSUMDB: "off",
+        ...(settings.attemptLimitMs
+          ? { RAILHEAD_AGENT_LIMITS_MINUTES: String(settings.attemptLimitMs / 60_000) }
+          : {}),
+      },
+      say: (line) => said.push(line),
+    }).catch((error: unknown) => {
+      throw new Error(`the stack did not start: ${error}\n${said.join("\n")}`);
+    });
+    return new TestStack(stack, git, state, commits, ends);
+  } catch (error) {
+    for (const end of ends.reverse()) await end();
+    throw error;
+  }
+}
+
+export class TestStack {
+  readonly git: GitServer;
+  /** Folder that the Worker and the agents keep everything in. */
+  readonly folder: string;
+  readonly #stack: Stack;
+  readonly #commits: ReadonlyMap<string, readonly string[]>;
+  readonly #ends: (() => Promise<unknown>)[];
+  readonly #agentIds = new Set<string>();
+  /** The build that each path was last accepted for. */
+  readonly #accepted = new Map<string, string>();
+
+  constructor(
+    stack: Stack,
+    git: GitServer,
+    folder: string,
+    commits: ReadonlyMap<string, readonly string[]>,
+    ends: (() => Promise<unknown>)[],
+  ) {
+    this.#stack = stack;
+    this.git = git;
+    this.folder = folder;
+    this.#commits = commits;
+    this.#ends = ends;
+  }
+
+  get url(): string {
+    return this.#stack.url;
+  }
+
+  /** The admin token. */
+  get token(): string {
+    return this.#stack.token;
+  }
+
+  /** Commits of a repository, oldest first. */
+  commits(name: string): readonly string[] {
+    return this.#commits.get(name) ?? [];
+  }
+
+  /** Path and query of a URL or Location of this edge. */
+  path(location: string | null): string {
+    const url = new URL(location ?? "", this.url);
+    return url.pathname + url.search;
+  }
+
+  // ---- requests -------------------------------------------------------------------------------------
+
+  /** One request as a stranger sends it; redirects are answers. */
+  fetch(path: string, init: RequestInit = {}): Promise<Response> {
+    return fetch(this.url + path, { redirect: "manual", ...init });
+  }
+
+  post(path: string, init: RequestInit = {}): Promise<Response> {
+    return this.fetch(path, { method: "POST", ...init });
+  }
+
+  #asAdmin(path: string, init: RequestInit = {}): Promise<Response> {
+    return this.fetch(path, { ...init, headers: { authorization: `Bearer ${this.token}` } });
+  }
+
+  /** Bytes of what is built, redirects followed. */
+  async bytes(path: string): Promise<Buffer> {
+    const response = await this.fetch(path, { redirect: "follow" });
+    const bytes = Buffer.from(await response.arrayBuffer());
+    assert.equal(response.status, 200, `GET ${path}: ${bytes.toString().slice(0, 500)}`);
+    return bytes;
+  }
+
+  // ---- builds ---------------------------------------------------------------------------------------
+
+  /** POSTs a build that must be accepted. */
+  async start(path: string, init: RequestInit = {}): Promise<Accepted> {
+    const response = await this.post(path, init);
+    const text = await response.text();
+    assert.equal(response.status, 202, `POST ${path}: ${response.status} ${text}`);
+    const accepted = JSON.parse(text) as Accepted;
+    this.#accepted.set(path, accepted.build_id);
+    return accepted;
+  }
+
+  /** POSTs a build and waits for its end, whatever it is. */
+  async build(path: string, init: RequestInit = {}): Promise<Ended> {
+    return await this.ended((await this.start(path, init)).build_id, init);
+  }
+
+  /** The build of `path` that succeeded, made now unless this test has made it already. */
+  async ensure(path: string): Promise<Ended> {
+    const ended = await this.ended(this.#accepted.get(path) ?? (await this.start(path)).build_id);
+    assert.equal(ended.record.state, "succeeded", ended.record.reason ?? "");
+    return ended;
+  }
+
+  async record(id: string, init: RequestInit = {}): Promise<BuildRecord> {
+    const response = await this.fetch(`/builds/${id}`, init);
+    const text = await response.text();
+    assert.equal(response.status, 200, text);
+    return JSON.parse(text) as BuildRecord;
+  }
+
+  /** The log as far as it is stored. */
+  async log(id: string, init: RequestInit = {}): Promise<Line[]> {
+    const response = await this.fetch(`/builds/${id}/logs`, init);
+    const text = await response.text();
+    assert.equal(response.status, 200, text);
+    return text
+      .split("\n")
+      .filter((line) => line !== "")
+      .map((line) => JSON.parse(line) as Line);
+  }
+
+  /** The build once it has ended, with its whole log. */
+  async ended(id: string, init: RequestInit = {}): Promise<Ended> {
+    const record = await until(
+      `the end of build ${id}`,
+      async () => {
+        const now = await this.record(id, init);
+        return isTerminal(now.state) ? now : null;
+      },
+      BUILD_MS,
+    );
+    return { id, record, log: await this.log(id, init) };
+  }
+
+  /** Public builds, newest first. */
+  async builds(): Promise<BuildRecord[]> {
+    const response = await this.#asAdmin("/api/builds");
+    assert.equal(response.status, 200);
+    return ((await response.json()) as { builds: BuildRecord[] }).builds;
+  }
+
+  cancel(id: string): Promise<Response> {
+    return this.#asAdmin(`/builds/${id}`, { method: "DELETE" });
+  }
+
+  // ---- the host -------------------------------------------------------------------------------------
+
+  containers(build: string): Promise<Container[]> {
+    return containers(`railhead.build=${build}`);
+  }
+
+  /** The running build container of a build, once there is one. */
+  async building(build: string): Promise<Container> {
+    return await until(
+      `the build container of ${build}`,
+      async () =>
+        (await this.containers(build)).find(
+          ({ State, Labels }) => State === "running" && Labels["railhead.phase"] === "build",
+        ),
+      BUILD_MS,
+    );
+  }
+
+  /** Lets a `held` build go on. */
+  async release(build: string): Promise<void> {
+    await execIn((await this.building(build)).Id, ["touch", RELEASE_FILE]);
+  }
+
+  async agents(): Promise<AgentView[]> {
+    const agents = await this.#stack.client.agents();
+    for (const { agent } of agents) this.#agentIds.add(agent);
+    return agents;
+  }
+
+  #agent(index: number) {
+    const agent = this.#stack.agents[index];
+    if (agent === undefined) throw new Error(`there is no agent ${index}`);
+    return agent;
+  }
+
+  agentPid(index: number): number {
+    const { pid } = this.#agent(index);
+    if (pid === null) throw new Error(`agent ${index} does not run`);
+    return pid;
+  }
+
+  async killAgent(index: number): Promise<void> {
+    await this.#agent(index).kill("SIGKILL");
+  }
+
+  startAgent(index: number): void {
+    this.#agent(index).start();
+  }
+
+  /** Exit status of an agent once it has ended. */
+  agentExit(index: number): Promise<number | null> {
+    return this.#agent(index).ended();
+  }
+
+  /** As a power cut would. */
+  async killEdge(): Promise<void> {
+    await this.#stack.killEdge();
+  }
+
+  async startEdge(): Promise<void> {
+    await this.#stack.restartEdge();
+  }
+
+  /** Ends everything, and asserts that no process, container, volume or network of a build is left. */
+  async close(): Promise<void> {
+    try {
+      await this.agents().catch(() => []);
+      await this.#stack.stop();
+      assert.deepEqual(await processesUsing(this.folder), [], "processes left");
+      for (const agent of this.#agentIds) {
+        const left = await labelled(`railhead.agent=${agent}`, "railhead.build");
+        assert.deepEqual(left, [], "left on the host");
+        await removeVolumes(`railhead.agent=${agent}`);
+      }
+    } finally {
+      for (const end of this.#ends.reverse()) await end();
+    }
+  }
+}
+
+/** Processes that name the folder in their command line or environment, or work in it. */
+async function processesUsing(folder: string): Promise<string[]> {
+  const found: string[] = [];
+  for (const pid of await readdir("/proc")) {
+    if (!/^\d+$/.test(pid) || Number(pid) === process.pid) continue;
+    const read = (file: string) => readFile(`/proc/${pid}/${file}`, "utf8").catch(() => "");
+    const [command, environment, cwd] = await Promise.all([
+      read("cmdline"),
+      read("environ"),
+      readlink(`/proc/${pid}/cwd`).catch(() => ""),
+    ]);
+    if ([command, environment, cwd].some((text) => text.includes(folder)))
+      found.push(`${pid} ${command.replaceAll("\0", " ")}`);
+  }
+  return found;
+}
