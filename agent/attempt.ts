@@ -88,6 +88,7 @@ export class Attempt {
 
   /** Ends the attempt early. The first reason counts, but a later `over` still ends the reporting. */
   stop(kind: StopKind, reason: string): void {
+    if (this.#life.signal.aborted) return;
     const stop = new Stop(kind, reason);
     if (!this.#work.signal.aborted) this.#log.info("attempt stops", { kind, why: reason });
     this.#work.abort(stop);
@@ -122,6 +123,7 @@ export class Attempt {
       await Promise.race([making, this.#letGo()]);
       verdict = { outcome: "succeeded", class: null, reason: null };
     } catch (error) {
+      if (error instanceof Stop) this.stop(error.kind, error.message);
       const cause = this.#work.signal.aborted ? this.#work.signal.reason : error;
       verdict = verdictOf(cause, this.#redactor, this.#log);
     }

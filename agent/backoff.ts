@@ -2,8 +2,8 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { RECONNECT_MAX_MS } from "../shared/limits.ts";
 
-/** Milliseconds of the longest first pause: a restart of the edge costs little. */
-const FIRST_MS = 500;
+/** Milliseconds of the longest first pause: short for one agent, long enough to spread a thousand. */
+const FIRST_MS = 1_000;
 
 /** Milliseconds to wait before try `failures` + 1; `random` is in [0, 1). */
 export function pauseMs(failures: number, random: number, max_ms = RECONNECT_MAX_MS): number {

@@ -72,6 +72,9 @@ export async function runContainer(spec: ContainerSpec, parts: ContainerParts): 
     if (signal.aborted) throw signal.reason;
     await journal.write({ t: "run_done", phase, ms: parts.now() - begun, exit });
     return ended({ exit, handle, tail }, spec);
+  } catch (error) {
+    const gone = error instanceof DockerError && error.kind === "gone";
+    throw gone && !signal.aborted ? vanished(phase) : error;
   } finally {
     signal.removeEventListener("abort", stop);
   }
@@ -127,7 +130,8 @@ function ended(ran: Ran, { limits }: ContainerSpec): Ran {
       "disk_full",
       `The build wrote more than ${showSize(limits.disk_bytes)}, this agent's limit. Make it write less, or ask the agent's owner for more (limits.disk).`,
     );
-  if (exit.killed !== null) throw new DockerError("gone", "the container was killed");
+  if (exit.killed !== null)
+    throw new Stop("abandoned", "the container was killed with its attempt");
   // The flag is set when any process in it was killed for memory, even if the build went on and succeeded.
   if (exit.oom && exit.code !== 0)
     throw new RecipeFailure(

@@ -81,8 +81,8 @@ export class Control {
     try {
       while (!this.#stop.signal.aborted) {
         const lasted = await this.#connectOnce();
-        this.#failures = lasted > STEADY_MS ? 0 : this.#failures + 1;
-        await pause(this.#failures - 1, this.#stop.signal);
+        if (lasted > STEADY_MS) this.#failures = 0;
+        await pause(this.#failures++, this.#stop.signal);
       }
     } finally {
       clearInterval(ticking);

@@ -29,7 +29,8 @@ export class Housekeeping {
 
   /** Works whenever the agent became idle, until the signal aborts. */
   async run(signal: AbortSignal): Promise<void> {
-    const { attempts } = this.#parts;
+    const { attempts, recipes } = this.#parts;
+    if (recipes.every((recipe) => !recipe.idle)) return;
     while (!signal.aborted) {
       if (attempts.running === 0) await this.#once(signal);
       await attempts.changed(signal);

@@ -88,7 +88,7 @@ class Contents<T> {
     if (header.type === "directory") return;
     this.#entries += 1;
     if (this.#entries > this.#options.max_files)
-      throw new ArchiveTooLarge(`the build made more than ${this.#options.max_files} files`);
+      throw new ArchiveTooLarge(`The build made more than ${this.#options.max_files} files`);
     const original = header.type === "link" ? this.#originals.get(header.linkname) : undefined;
     const name = safeName(header.name, this.#options.strip);
     const why = this.#refuses(header, name, original);
@@ -99,7 +99,7 @@ class Contents<T> {
     const size = original?.size ?? header.size;
     this.#bytes += size;
     if (this.#bytes > this.#options.max_bytes)
-      throw new ArchiveTooLarge(`the build made more than ${this.#options.max_bytes} bytes`);
+      throw new ArchiveTooLarge(`The build made more than ${this.#options.max_bytes} bytes`);
     const file = original
       ? { ...original, name }
       : { name, size, executable: isExecutable(header), ...(await this.#store(body)) };

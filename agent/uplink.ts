@@ -106,8 +106,8 @@ export class Uplink {
         break;
       }
       this.#log.warn("attempt disconnected", { why: describeEnd(end) });
-      failures = performance.now() - began > STEADY_MS ? 0 : failures + 1;
-      await pause(failures - 1, this.#signal);
+      if (performance.now() - began > STEADY_MS) failures = 0;
+      await pause(failures++, this.#signal);
     }
     await watching;
   }

@@ -86,7 +86,7 @@ async function sendPart(
     const ticket = await uplink.ticket(id, part);
     if (ticket.t === "upload_failed") return ticket;
     try {
-      return await call(
+      const { etag } = await call(
         edgeUrl(edge, `agent/uploads/${id}/parts/${part}`),
         {
           method: "PUT",
@@ -100,6 +100,7 @@ async function sendPart(
         },
         partStoredSchema,
       );
+      return { part, etag };
     } catch (error) {
       signal.throwIfAborted();
       const message = error instanceof Error ? error.message : String(error);

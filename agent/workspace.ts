@@ -80,7 +80,7 @@ export async function fetchSource(
   step: Step,
 ): Promise<Fetched> {
   if (!COMMIT.test(source.commit) || (source.tag !== null && !TAG.test(source.tag)))
-    throw new RecipeFailure("no_such_version", "the version is not a tag or commit that git takes");
+    throw new RecipeFailure("no_such_version", "The version is no tag or commit that git takes.");
   const { docker, owner, limits } = context;
   const volume = workspaceVolume(owner);
   await (await docker.adopt(owner, "fetch"))?.remove();
@@ -111,7 +111,7 @@ export async function fetchSource(
   if (facts.time === undefined)
     throw new RecipeFailure(
       "agent_error",
-      `the fetch container ended with status ${exit.code}: ${tail.at(-1) ?? "it said nothing"}`,
+      `The fetch container ended with status ${exit.code}: ${tail.at(-1) ?? "it said nothing"}`,
     );
   const { time, moved, lfs, authorized, ...rest } = facts;
   return {
@@ -217,9 +217,9 @@ function cloneFailure(code: number, tail: string[], source: Source): RecipeFailu
   if (code === FETCH_EXIT.no_such_commit)
     return new RecipeFailure(
       "no_such_version",
-      `the commit ${source.commit} is not in the repository any more: ${words}`,
+      `The commit ${source.commit} is not in the repository any more: ${words}.`,
     );
-  const what = code === FETCH_EXIT.submodule ? "a submodule could not be fetched: " : "";
+  const what = code === FETCH_EXIT.submodule ? "A submodule could not be fetched: " : "";
   const advice = ADVICE.find(([pattern]) => pattern.test(words))?.[1];
   return new RecipeFailure("clone_error", `${what}${words}${advice ? ` ${advice}` : ""}`);
 }

@@ -205,7 +205,7 @@ export const attemptDownSchema = z.discriminatedUnion("t", [
 export type AttemptDown = z.infer<typeof attemptDownSchema>;
 
 /** What `PUT /agent/uploads/{upload}/parts/{part}` answers once the part is stored. */
-export const partStoredSchema = z.object({ part: z.int().min(1), etag: z.string().max(200) });
+export const partStoredSchema = z.object({ etag: z.string().max(200) });
 
 /** A frame that parsed, `null` for a type this version does not know, or why it is refused. */
 export type Parsed<T> = { frame: T | null } | { error: string };

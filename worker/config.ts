@@ -19,14 +19,15 @@ export const DEFAULT_POOL = "default";
 const SECRET_CHARS = 16;
 const SUBJECT = /^[a-z0-9][a-z0-9.-]*(?:\/[A-Za-z0-9_][A-Za-z0-9._-]*)*$/;
 
-type Settings = Pick<
-  Env,
-  | "RAILHEAD_REMOTES"
-  | "RAILHEAD_OPEN_BUILDS"
-  | "RAILHEAD_POOLS"
-  | "RAILHEAD_TOKEN"
-  | "RAILHEAD_SECRET"
->;
+/** Absent in a deployment whose wrangler.toml is older than the setting. */
+type Settings = {
+  readonly [name in
+    | "RAILHEAD_REMOTES"
+    | "RAILHEAD_OPEN_BUILDS"
+    | "RAILHEAD_POOLS"
+    | "RAILHEAD_TOKEN"
+    | "RAILHEAD_SECRET"]?: string;
+};
 
 let last: { fingerprint: string; config: Config } | undefined;
 

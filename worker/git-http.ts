@@ -40,7 +40,7 @@ async function request({
     statusCode: response.status,
     statusMessage: response.statusText,
     headers: Object.fromEntries(response.headers),
-    body: capped(response),
+    body: once(await read(response)),
   };
 }
 
@@ -70,22 +70,26 @@ function refuseWhatIsNotGit(response: Response, method: string): void {
   throw new GitHostFailure("its answer is not git's smart HTTP protocol");
 }
 
-async function* capped(response: Response): AsyncIterableIterator<Uint8Array> {
-  if (response.body === null) return;
-  const reader = response.body.getReader();
+/** The whole body: whoever stops reading a stream half-way would keep its connection. */
+async function read(response: Response): Promise<Uint8Array> {
+  if (response.body === null) return new Uint8Array();
+  const chunks: Uint8Array<ArrayBuffer>[] = [];
   let bytes = 0;
-  try {
-    for (;;) {
-      const { done, value } = await reader.read().catch(failed);
-      if (done) return;
-      bytes += value.byteLength;
-      if (bytes > ANSWER_BYTES)
-        throw new GitHostFailure(`it has more than ${ANSWER_BYTES} bytes of references`);
-      yield value;
+  const reader = response.body.getReader();
+  for (;;) {
+    const { done, value } = await reader.read().catch(failed);
+    if (done) return joined(chunks);
+    bytes += value.byteLength;
+    if (bytes > ANSWER_BYTES) {
+      reader.cancel().catch(() => {});
+      throw new GitHostFailure(`it has more than ${ANSWER_BYTES} bytes of references`);
     }
-  } finally {
-    reader.cancel().catch(() => {});
+    chunks.push(new Uint8Array(value));
   }
+}
+
+async function* once(bytes: Uint8Array): AsyncIterableIterator<Uint8Array> {
+  yield bytes;
 }
 
 function failed(error: unknown): never {
@@ -100,7 +104,11 @@ function failed(error: unknown): never {
 async function collect(
   body: NonNullable<GitHttpRequest["body"]>,
 ): Promise<Uint8Array<ArrayBuffer>> {
-  const parts: Uint8Array<ArrayBuffer>[] = [];
-  for await (const part of body) parts.push(new Uint8Array(part));
-  return new Uint8Array(await new Blob(parts).arrayBuffer());
+  const chunks: Uint8Array<ArrayBuffer>[] = [];
+  for await (const chunk of body) chunks.push(new Uint8Array(chunk));
+  return joined(chunks);
+}
+
+async function joined(chunks: Uint8Array<ArrayBuffer>[]): Promise<Uint8Array<ArrayBuffer>> {
+  return new Uint8Array(await new Blob(chunks).arrayBuffer());
 }

@@ -89,7 +89,7 @@ export async function listPublicRefs(
   const known = listings.get(key);
   if (known?.settled_at === null) {
     // The other request may be gone, and with it its promise: never wait for it without end.
-    const joined = await Promise.race([known.answer, after(JOIN_MS)]);
+    const joined = await within(JOIN_MS, known.answer);
     if (joined !== null) return joined;
   } else if (known !== undefined) {
     const oldest = Math.max(not_before, Date.now() - FRESH_MS);
@@ -108,6 +108,13 @@ export async function listPublicRefs(
   return answer;
 }
 
-function after(ms: number): Promise<null> {
-  return new Promise((resolve) => setTimeout(() => resolve(null), ms));
+/** What a promise brings, or null when it takes longer than `ms`. */
+async function within<T>(ms: number, promise: Promise<T>): Promise<T | null> {
+  const late = Promise.withResolvers<null>();
+  const timer = setTimeout(() => late.resolve(null), ms);
+  try {
+    return await Promise.race([promise, late.promise]);
+  } finally {
+    clearTimeout(timer);
+  }
 }

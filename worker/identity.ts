@@ -6,7 +6,7 @@ import { compactVerify, importJWK } from "jose";
 import { PROOF_ALGORITHM, proofSchema } from "../shared/identity.ts";
 import { hmac, timingSafeEqual } from "./secrets.ts";
 
-type Secrets = Pick<Env, "RAILHEAD_SECRET">;
+type Secrets = { RAILHEAD_SECRET: string };
 
 /** Milliseconds for which a nonce is good: a slow connection's round trip, and no more. */
 export const NONCE_MS = 60_000;

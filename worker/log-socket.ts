@@ -6,6 +6,8 @@ import { type LogSource, type LogView, logPages } from "./log-stream.ts";
 
 /** Bytes a viewer gets that never gives credit: nobody here can tell whether it still reads. */
 const UNCREDITED_BYTES = 4 * 1024 * 1024;
+/** Milliseconds that the first word of credit may come after these bytes are used up. */
+const CREDIT_GRACE_MS = 2_000;
 /** Bytes of credit that one viewer may have open. */
 const MAX_CREDIT_BYTES = 16 * 1024 * 1024;
 /** RFC 6455 section 7.4 and its registry: come back soon. */
@@ -99,13 +101,21 @@ class Credit {
   /** Waits until something is left; an entry may overdraw it, so that a large one is not stuck. */
   async take(bytes: number): Promise<"ok" | "refused" | "ended"> {
     while (this.#left <= 0 && !this.ended) {
-      if (!this.#given) return "refused";
-      await new Promise<void>((resolve) => {
-        this.#wake = resolve;
-      });
+      if (!(await this.#news(this.#given ? null : CREDIT_GRACE_MS))) return "refused";
     }
     if (this.ended) return "ended";
     this.#left -= bytes;
     return "ok";
+  }
+
+  /** Waits for credit or the end; false when neither came within `ms`. */
+  #news(ms: number | null): Promise<boolean> {
+    return new Promise((resolve) => {
+      const timer = ms === null ? null : setTimeout(() => resolve(false), ms);
+      this.#wake = () => {
+        if (timer !== null) clearTimeout(timer);
+        resolve(true);
+      };
+    });
   }
 }

@@ -1,20 +1,21 @@
 /**
- * Prometheus text exposition (version 0.0.4) of what the pools have counted. Written out here: a client
- * library counts in its own process and has no way to take in histograms that objects keep.
+ * What the pools have counted, as Prometheus text (exposition format 0.0.4). Written out here: the histograms
+ * are kept by objects, and the client library (prom-client) can only render what its own process observed.
  */
 import type { PoolStats } from "./core/contracts.ts";
 
 export const METRICS_CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8";
 
-type Sample = { suffix?: string; labels: Record<string, string>; value: number };
+type Sample = { suffix?: string; labels: Record<string, string | number>; value: number };
+type HistogramName = PoolStats["histograms"][number]["name"];
 
-const HISTOGRAM_HELP: Record<PoolStats["histograms"][number]["name"], string> = {
+const HISTOGRAM_HELP: Record<HistogramName, string> = {
   dispatch_seconds: "From the choice of an agent to its assign frame.",
   queue_seconds: "From the acceptance of a build to its first confirmed start, or its end.",
   run_seconds: "From the first confirmed start of a build to its end.",
 };
 
-/** Labels are pool, recipe, outcome, class and status: nothing that names a repository or a person. */
+/** Labels never name a repository, an agent or a person. */
 export function renderMetrics(pools: PoolStats[]): string {
   const gauge = (name: string, help: string, value: (stats: PoolStats) => number) =>
     family(
@@ -23,13 +24,14 @@ export function renderMetrics(pools: PoolStats[]): string {
       help,
       pools.map((stats) => ({ labels: { pool: stats.pool }, value: value(stats) })),
     );
-  const histogram = (name: keyof typeof HISTOGRAM_HELP) =>
+  const histograms = (Object.keys(HISTOGRAM_HELP) as HistogramName[]).map((name) =>
     family(
       `railhead_${name}`,
       "histogram",
       HISTOGRAM_HELP[name],
       pools.flatMap((stats) => histogramSamples(stats, name)),
-    );
+    ),
+  );
   return [
     gauge("railhead_queue_length", "Builds that wait for an agent.", ({ queued }) => queued),
     gauge("railhead_builds_running", "Attempts that hold a slot.", ({ running }) => running),
@@ -37,7 +39,7 @@ export function renderMetrics(pools: PoolStats[]): string {
     family(
       "railhead_agents",
       "gauge",
-      "Registered agents by status; cordoned are those that are connected but take no new work.",
+      "Registered agents by status; cordoned are connected ones that take no new work.",
       pools.flatMap(({ pool, agents }) =>
         Object.entries(agents).map(([status, value]) => ({ labels: { pool, status }, value })),
       ),
@@ -53,23 +55,21 @@ export function renderMetrics(pools: PoolStats[]): string {
         })),
       ),
     ),
-    histogram("dispatch_seconds"),
-    histogram("queue_seconds"),
-    histogram("run_seconds"),
+    ...histograms,
   ].join("");
 }
 
-function histogramSamples(stats: PoolStats, name: string): Sample[] {
-  const { pool } = stats;
-  const found = stats.histograms.find((histogram) => histogram.name === name);
+function histogramSamples({ pool, histograms }: PoolStats, wanted: HistogramName): Sample[] {
+  const found = histograms.find(({ name }) => name === wanted);
   if (found === undefined) return [];
+  const bucket = (le: number | "+Inf", value: number): Sample => ({
+    suffix: "_bucket",
+    labels: { pool, le },
+    value,
+  });
   return [
-    ...found.buckets.map(({ le, count: value }) => ({
-      suffix: "_bucket",
-      labels: { pool, le: String(le) },
-      value,
-    })),
-    { suffix: "_bucket", labels: { pool, le: "+Inf" }, value: found.count },
+    ...found.buckets.map(({ le, count }) => bucket(le, count)),
+    bucket("+Inf", found.count),
     { suffix: "_sum", labels: { pool }, value: found.sum },
     { suffix: "_count", labels: { pool }, value: found.count },
   ];
@@ -83,6 +83,6 @@ function family(name: string, type: string, help: string, samples: Sample[]): st
   return `# HELP ${name} ${help}\n# TYPE ${name} ${type}\n${lines.join("")}`;
 }
 
-function escapeLabel(text: string): string {
-  return text.replaceAll("\\", "\\\\").replaceAll('"', '\\"').replaceAll("\n", "\\n");
+function escapeLabel(text: string | number): string {
+  return String(text).replaceAll("\\", "\\\\").replaceAll('"', '\\"').replaceAll("\n", "\\n");
 }

@@ -27,7 +27,7 @@ type Answer = { id: string; scope: Scope } | null;
 const answers = new Map<string, { answer: Promise<Answer>; until: number }>();
 
 /** Whether a value is one of our tokens, valid or not: such a value is never sent to a git host. */
-export function isOwnToken(env: Pick<Env, "RAILHEAD_TOKEN">, value: string): boolean {
+export function isOwnToken(env: { RAILHEAD_TOKEN: string }, value: string): boolean {
   return value.startsWith(TOKEN_PREFIX) || timingSafeEqual(value, env.RAILHEAD_TOKEN);
 }
 
@@ -100,7 +100,7 @@ function valuesOf(header: string): string[] {
   }
 }
 
-async function check(env: Env, token: string): Promise<Answer> {
+async function check(env: AppEnv["Bindings"], token: string): Promise<Answer> {
   const now = Date.now();
   const kept = answers.get(token);
   if (kept !== undefined && kept.until > now) return kept.answer;

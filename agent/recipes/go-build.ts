@@ -61,7 +61,7 @@ export class GoBuild {
     if (image === null)
       throw new RecipeFailure(
         "agent_error",
-        `the builder image ${this.#settings.image} is not on the agent's host.`,
+        `The builder image ${this.#settings.image} is not on the agent's host.`,
       );
     const caches = await this.#caches.open(docker, owner.agent, target, image);
     const fetched = await this.#fetch(caches);
@@ -69,13 +69,13 @@ export class GoBuild {
     if (fetched.status !== 0) throw moduleFailure(fetched.tail);
     const { goos, goarch } = target;
     const trimpath = fetched.facts.makefile === undefined;
-    this.#caches.want(owner.agent, { image, goos, goarch, trimpath });
+    this.#caches.want(owner.agent, { image, goos, goarch, trimpath }, target);
     try {
       const made = await this.#build(fetched, caches);
       return { made, repositories: fetched.repositories };
     } catch (error) {
       if (error instanceof RecipeFailure && error.class === "disk_full")
-        await this.#caches.spoil(caches.volumes);
+        await this.#caches.spoil(owner.agent, target);
       throw error;
     }
   }
@@ -98,7 +98,7 @@ export class GoBuild {
     if (fetched.repositories.length > GUARDING_REPOSITORIES)
       throw new RecipeFailure(
         "clone_error",
-        `the build needs ${fetched.repositories.length} private repositories, more than the ${GUARDING_REPOSITORIES} that can be checked on each download.`,
+        `The build needs ${fetched.repositories.length} private repositories, more than the ${GUARDING_REPOSITORIES} that can be checked on each download.`,
       );
     return fetched;
   }
@@ -150,7 +150,7 @@ export class GoBuild {
   async #run(way: Way, phase: string, fetched: Fetched, caches: OpenCaches): Promise<Built> {
     const { owner, target, limits, folder } = this.#context;
     if (way === "default" && fetched.facts.mode === "none")
-      throw new RecipeFailure("no_main_package", "there is no Go file in the repository.");
+      throw new RecipeFailure("no_main_package", "There is no Go file in the repository.");
     await this.#say(MESSAGES.creatingContainer);
     await this.#say(MESSAGES.startingContainer);
     const { exit, handle, tail } = await this.#context.run({
@@ -236,14 +236,14 @@ export class GoBuild {
   async #accept(built: Built): Promise<Made[]> {
     if (built.verdict === "fits") return built.made;
     if (built.verdict === "wrong") throw this.#wrongTarget(built);
-    return this.#nothing("the build left no program.");
+    return this.#nothing("The build left no program.");
   }
 
   /** The makefile's own files count where there is nothing else that could be built. */
   async #withoutMain(first: Built, failure: RecipeFailure): Promise<Made[]> {
     if (first.verdict === "wrong") throw this.#wrongTarget(first);
     if (first.verdict === "empty")
-      return this.#nothing(`make made no new files, and ${failure.message}`);
+      return this.#nothing(`make made no new files. ${failure.message}`);
     await this.#say(MESSAGES.archiving);
     await this.#say(MESSAGES.archived);
     return first.made;
@@ -259,7 +259,7 @@ export class GoBuild {
     const { goos, goarch } = this.#context.target;
     return new RecipeFailure(
       "wrong_target",
-      `nothing that was built is for ${goos}/${goarch}: ${wrong}. The makefile must honour GOOS and GOARCH.`,
+      `Nothing that was built is for ${goos}/${goarch}: ${wrong}. The makefile must honour GOOS and GOARCH.`,
     );
   }
 

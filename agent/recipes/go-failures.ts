@@ -95,8 +95,8 @@ function noMainPackage(tail: string[]): RecipeFailure {
   return new RecipeFailure(
     "no_main_package",
     packages.length === 0
-      ? "there is no main package for this platform, and no other Go package."
-      : `there is no main package for this platform, only libraries: ${packages.join(", ")}.`,
+      ? "There is no main package for this platform, and no other Go package."
+      : `There is no main package for this platform, only libraries: ${packages.join(", ")}.`,
   );
 }
 
@@ -105,7 +105,7 @@ export function moduleFailure(tail: string[]): RecipeFailure {
   const failure = buildFailure(1, tail, "default");
   return failure.class === "module_error" || failure.class === "disk_full"
     ? failure
-    : new RecipeFailure("module_error", `the modules cannot be had: ${failure.message}`);
+    : new RecipeFailure("module_error", `The modules cannot be had: ${failure.message}`);
 }
 
 function quote(line: string): string {

@@ -131,7 +131,7 @@ if [ "$GOARCH" = wasm ]; then
 fi
 `;
 
-/** Fills a standard library cache. Runs only code of the builder image. Arguments: flags of \`go build\`. */
+/** Fills a standard library cache. Runs only code of the builder image. Arguments: flags of `go build`. */
 export const STANDARD_SCRIPT = `
 GOCACHE=${STANDARD}/build go build "$@" std && touch ${STANDARD}/filled
 `;

@@ -6,10 +6,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type AgentSettings, parseSettings } from "../config.ts";
 import type { DockerHost, HostFacts, Owner } from "../docker/contracts.ts";
+import { loadIdentity } from "../identity.ts";
 import { createLogger } from "../logger.ts";
 import type { Made, Recipe, RecipeContext } from "../recipes/contracts.ts";
 import { register } from "../register.ts";
-import { loadIdentity } from "../identity.ts";
 import { Service } from "../service.ts";
 import type { TestEdge } from "./edge.ts";
 

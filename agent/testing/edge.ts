@@ -14,10 +14,10 @@ import {
   type ControlDown,
   type ControlUp,
   type Held,
-  parseAttemptUp,
-  parseControlUp,
   PING,
   PONG,
+  parseAttemptUp,
+  parseControlUp,
 } from "../../shared/protocol.ts";
 import type { Target } from "../../shared/recipes/index.ts";
 import { Latch } from "../latch.ts";
@@ -171,7 +171,10 @@ export class TestEdge {
       };
       const { name, pool } = this.#agent.registration;
       json(response, 200, { agent: this.#agent.id, name, pool });
-    } else if (url.pathname === "/agent/nonce" && this.#agent?.id === url.searchParams.get("agent")) {
+    } else if (
+      url.pathname === "/agent/nonce" &&
+      this.#agent?.id === url.searchParams.get("agent")
+    ) {
       const nonce = randomBytes(16).toString("hex");
       this.#nonces.add(nonce);
       json(response, 200, { nonce });
@@ -182,10 +185,11 @@ export class TestEdge {
   #part(ticket: string, body: Buffer, url: URL, response: ServerResponse): void {
     const right = this.#tickets.get(ticket);
     this.#tickets.delete(ticket);
-    const path = right && `/agent/uploads/${right.upload.upload}/parts/${right.part}`;
-    if (path !== url.pathname) return json(response, 401, { code: "unauthorized", detail: "No such ticket." });
-    right.upload.parts.set(right.part, body);
-    json(response, 200, { part: right.part, etag: `etag-${right.part}` });
+    const path = `/agent/uploads/${right?.upload.upload}/parts/${right?.part}`;
+    if (right && url.pathname === path) {
+      right.upload.parts.set(right.part, body);
+      json(response, 200, { etag: `etag-${right.part}` });
+    } else json(response, 401, { code: "unauthorized", detail: "No such ticket." });
     this.#changed.open();
   }
 
@@ -193,16 +197,18 @@ export class TestEdge {
     const url = new URL(request.url ?? "/", this.url);
     const bearer = request.headers.authorization?.replace("Bearer ", "") ?? "";
     const page = this.proxy(request);
-    const refuse = (status: number, type: string, text: string) =>
-      socket.end(
-        `HTTP/1.1 ${status} No\r\nContent-Type: ${type}\r\nContent-Length: ${text.length}\r\nConnection: close\r\n\r\n${text}`,
-      );
-    if (page) return void refuse(page.status, "text/html", page.html);
     const attempt = /^\/agent\/builds\/([0-9a-f]{32})\/attempts\/(\d+)$/.exec(url.pathname);
     const build = this.builds.get(`${attempt?.[1]}/${attempt?.[2]}`);
     const accepted = attempt ? build?.lease === bearer : await this.#proves(bearer);
-    if (!accepted)
-      return void refuse(401, "application/problem+json", '{"code":"unauthorized","detail":"No."}');
+    if (page || !accepted) {
+      const [status, type, text] = page
+        ? [page.status, "text/html", page.html]
+        : [401, "application/problem+json", '{"code":"unauthorized","detail":"No."}'];
+      socket.end(
+        `HTTP/1.1 ${status} No\r\nContent-Type: ${type}\r\nContent-Length: ${text.length}\r\nConnection: close\r\n\r\n${text}`,
+      );
+      return;
+    }
     this.#sockets.handleUpgrade(request, socket, head, (client) => {
       client.on("error", () => {});
       if (build) this.#attemptSocket(client, build);
@@ -262,8 +268,12 @@ export class TestEdge {
     const send = (answer: object) => client.send(JSON.stringify(answer));
     if (frame.t === "start") {
       build.starts += 1;
-      if (build.refused) return send({ t: "refused", code: "attempt_over", message: "not yours" });
-      send({ t: "ready", acked: build.acked, credentials: build.credentials });
+      const { acked, credentials } = build;
+      send(
+        build.refused
+          ? { t: "refused", code: "attempt_over", message: "not yours" }
+          : { t: "ready", acked, credentials },
+      );
     } else if (frame.t === "log") {
       for (const entry of frame.entries) {
         assert.ok(entry.seq <= build.acked + 1, `entry ${entry.seq} after ${build.acked}`);

@@ -59,7 +59,7 @@ async function demo(options: DevOptions, interrupt: AbortSignal): Promise<void> 
   try {
     await runDemo({
       folder,
-      state: options.state === undefined ? join(folder, "state") : resolve(options.state),
+      state: options.state === undefined ? null : resolve(options.state),
       port: whole("--port", options.port ?? "0", 65_535),
       agents: Math.max(1, whole("--agents", options.agents, MAX_AGENTS)),
       remotes: options.remote,

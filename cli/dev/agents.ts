@@ -1,8 +1,10 @@
 /** Agents on this machine, each with a home in the stack's folder. */
 import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
 import { closeSync, existsSync, openSync, readFileSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { agentProgram } from "../agent-program.ts";
 import type { EdgeClient } from "../edge-client.ts";
 import { CliError } from "../errors.ts";
@@ -16,9 +18,13 @@ export type AgentOptions = {
   /** Settings of the agent, as RAILHEAD_AGENT_… variables. */
   settings: Readonly<Record<string, string>>;
   onExit: (why: string) => void;
+  /** Whether the whole process group was told to end: then the agent has had one signal already. */
+  groupSignalled: () => boolean;
 };
 
-/** Milliseconds an agent gets to cancel its builds (its second TERM) and clean its host. */
+/** Milliseconds after the signal that drains until the one that cancels. */
+const DRAIN_MS = 500;
+/** Milliseconds an agent gets to cancel its builds and clean its host. */
 const STOP_MS = 20_000;
 
 export class LocalAgent {
@@ -55,10 +61,7 @@ export class LocalAgent {
       const child = this.#spawn(["register", "--force", "--url", client.url, "--name", this.name], {
         RAILHEAD_AGENT_TOKEN: token,
       });
-      const code = await new Promise<number | null>((resolve, reject) => {
-        child.once("error", reject);
-        child.once("exit", resolve);
-      });
+      const [code] = await once(child, "exit");
       if (code !== 0)
         throw new CliError(
           `${this.name} could not be registered. Its log, ${this.log}, ends with:\n${this.lastLines()}`,
@@ -106,9 +109,35 @@ export class LocalAgent {
 
   /** Cancels its builds and ends it, by force after twenty seconds. */
   async stop(): Promise<void> {
+    const child = this.#child;
     this.#child = null;
-    await endProcesses(this.#options.state, STOP_MS, this.#part);
+    // The first signal drains, the second cancels, and a third would leave containers behind.
+    child?.kill("SIGTERM");
+    if (!(await this.#endedWithin(DRAIN_MS)) && !this.#options.groupSignalled())
+      child?.kill("SIGTERM");
+    await this.#endedWithin(STOP_MS);
+    await endProcesses(this.#options.state, 0, this.#part);
     await this.#ended;
+  }
+
+  /** Removes all that it keeps on the engine, caches included, and its identity. It must have ended. */
+  async retire(): Promise<void> {
+    const child = this.#spawn(["retire"], {});
+    const [code] = await once(child, "exit");
+    if (code !== 0)
+      throw new CliError(
+        `What ${this.name} keeps on the engine could not all be removed. Its log, ${this.log}, ends with:\n${this.lastLines()}`,
+      );
+  }
+
+  async #endedWithin(ms: number): Promise<boolean> {
+    const late = new AbortController();
+    const ended = await Promise.race([
+      this.#ended.then(() => true),
+      sleep(ms, false, { signal: late.signal }),
+    ]);
+    late.abort();
+    return ended;
   }
 
   get #part(): string {

@@ -4,6 +4,7 @@ import { mkdir, readdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import * as z from "zod";
 import { buildIdSchema } from "../../shared/builds.ts";
+import { MESSAGES } from "../../shared/log.ts";
 import { CliError } from "../errors.ts";
 import { size } from "../terminal.ts";
 import { findCheckout } from "./checkout.ts";
@@ -16,7 +17,8 @@ import { type Stack, startStack } from "./stack.ts";
 export type DemoOptions = {
   /** A folder of the demo's own, removed by the caller. */
   folder: string;
-  state: string;
+  /** Where the stack keeps its state; null for the demo's own folder. */
+  state: string | null;
   port: number;
   agents: number;
   remotes: readonly string[];
@@ -40,6 +42,8 @@ export async function runDemo(options: DemoOptions): Promise<void> {
     heading(`A git server for ${REMOTE} at ${git.url}, with the tags ${TAGS.join(" and ")}`);
     stack = await startStack({
       ...options,
+      state: options.state ?? join(options.folder, "state"),
+      disposable: options.state === null,
       remotes: [`${REMOTE}=${git.url}`, ...options.remotes],
       say: show,
     });
@@ -68,7 +72,9 @@ async function tour(edge: string, folder: string, interrupt: AbortSignal): Promi
 
   heading("Follow its log");
   const log = `${edge}/builds/${build_id}/logs?follow=1`;
-  await shell.run("curl", "-fsSN", "-H", "Accept: text/plain", log);
+  const said = await shell.run("curl", "-fsSN", "-H", "Accept: text/plain", log);
+  if (!said.trimEnd().endsWith(MESSAGES.successful))
+    throw new CliError("The demo's build did not go well: its log above says why.");
 
   heading("Download it and check its SHA-256");
   await shell.run("curl", "-fsS", "-OJL", url(native));
@@ -78,7 +84,7 @@ async function tour(edge: string, folder: string, interrupt: AbortSignal): Promi
   heading("Run it");
   await shell.run("tar", "-xzf", archive(native));
   await shell.run(`./${NAME}`, "-version");
-  await shell.run(`./${NAME}`, "-top", "3", join(findCheckout(), SOURCES, TAG, "main.go"));
+  await shell.run(`./${NAME}`, "-top", "5", join(findCheckout(), "README.md"));
 
   heading(`Build it for ${others.slice(0, 2).join(" and ")}`);
   for (const platform of others.slice(0, 2)) {

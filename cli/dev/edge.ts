@@ -1,7 +1,7 @@
 /** The Worker on this machine: `wrangler dev` with its state, logs and caches in the stack's folder. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { closeSync, openSync, readFileSync } from "node:fs";
-import { mkdir } from "node:fs/promises";
+import { mkdir, rm } from "node:fs/promises";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -58,6 +58,11 @@ export class Edge {
     return `http://${ADDRESS}:${this.#port}`;
   }
 
+  /** Whether it was started and has not ended. */
+  get running(): boolean {
+    return this.#child !== null;
+  }
+
   /** Starts the Worker and waits until it answers. Throws CliError with the end of its log. */
   async start(): Promise<void> {
     this.#port = await freePort(this.#port);
@@ -66,7 +71,9 @@ export class Edge {
     const secretsFile = join(state, "worker.env");
     await writePrivate(config, JSON.stringify(this.#configure(), null, 2));
     await writePrivate(secretsFile, dotenv(secrets));
-    await mkdir(join(state, "edge"), { recursive: true });
+    // What a killed Worker left in it is of no use.
+    await rm(join(state, "tmp"), { recursive: true, force: true });
+    await mkdir(join(state, "tmp"));
 
     const log = openSync(this.#log, "a", 0o600);
     const child = spawn(
@@ -142,6 +149,7 @@ export class Edge {
       WRANGLER_SEND_METRICS: "false",
       WRANGLER_SEND_ERROR_REPORTS: "false",
       WRANGLER_HIDE_BANNER: "true",
+      TMPDIR: join(state, "tmp"),
       WRANGLER_LOG_PATH: join(state, "logs", "wrangler"),
       WRANGLER_CACHE_DIR: join(state, "wrangler", "cache"),
       WRANGLER_REGISTRY_PATH: join(state, "wrangler", "registry"),

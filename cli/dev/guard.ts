@@ -9,7 +9,9 @@ const GRACE_MS = 3_000;
 
 const [state] = process.argv.slice(2);
 if (state === undefined) throw new Error("usage: guard.ts STATE");
-// The signals that end a stack reach its whole group; this process is the last to go.
-for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => {});
+// A signal that ends the stack by its group comes here too: this process is the last to go, and tells of it.
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const)
+  process.on(signal, () => process.stdout.write(`${signal}\n`));
+process.stdout.on("error", () => {});
 process.stdin.resume();
 process.stdin.on("close", () => endProcesses(state, GRACE_MS));

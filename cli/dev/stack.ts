@@ -34,6 +34,8 @@ export type StackOptions = {
   settings?: Readonly<Record<string, string>>;
   /** Settings of every agent, as RAILHEAD_AGENT_… variables. */
   agentSettings?: Readonly<Record<string, string>>;
+  /** Nobody will start on this folder again: `stop` also removes what the agents keep on the engine. */
+  disposable?: boolean;
   /** Starts the Worker again when it ends unasked. */
   revive?: boolean;
   /** Ends a start that is under way; a stack that has started is ended by `stop`. */
@@ -64,6 +66,8 @@ const READY_MS = 120_000;
 const READY_POLL_MS = 100;
 /** Milliseconds what a killed predecessor left gets to end by itself. */
 const ORPHAN_MS = 3_000;
+/** Milliseconds that agents without work need to end. */
+const LAST_WORDS_MS = 1_000;
 /** Milliseconds before a Worker that ended unasked is started again. */
 const REVIVE_MS = 1_000;
 
@@ -85,10 +89,15 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     })();
     return stopped;
   };
+  const ending = () => stopped !== null || interrupt.aborted;
 
   try {
     await endProcesses(state, ORPHAN_MS);
     const guard = startGuard(state);
+    let groupSignalled = false;
+    guard.stdout?.on("data", () => {
+      groupSignalled = true;
+    });
     ends.push(() => endGuard(guard));
 
     const engine = await readyEngine(root, interrupt);
@@ -108,8 +117,9 @@ export async function startStack(options: StackOptions): Promise<Stack> {
       secrets,
       settings,
       onExit: (why) => {
+        if (ending()) return;
         say(`The Worker has ended: ${why}.`);
-        if (options.revive && stopped === null) void revive(edge, () => stopped !== null, say);
+        if (options.revive) void revive(edge, ending, say);
       },
     });
     ends.push(() => edge.stop());
@@ -130,11 +140,13 @@ export async function startStack(options: StackOptions): Promise<Stack> {
         state,
         number: i + 1,
         settings: agentSettings,
-        onExit: (why) => say(`The agent ${agent.name} ${why}. Its log: ${agent.log}`),
+        groupSignalled: () => groupSignalled,
+        onExit: (why) => ending() || say(`The agent ${agent.name} ${why}. Its log: ${agent.log}`),
       });
       return agent;
     });
-    ends.push(() => Promise.all(agents.map((agent) => agent.stop())));
+    if (options.disposable) ends.push(() => Promise.all(agents.map((agent) => agent.retire())));
+    ends.push(() => endAgents(agents, edge));
     if (agents.length > 0) say(`Starting ${agents.length} agent${agents.length > 1 ? "s" : ""}.`);
     for (const agent of agents) {
       interrupt.throwIfAborted();
@@ -188,7 +200,7 @@ function allRemotes(usual: string | undefined, extra: readonly string[]): string
 
 function startGuard(state: string): ChildProcess {
   return spawn(process.execPath, [join(findCheckout(), "cli/dev/guard.ts"), state], {
-    stdio: ["pipe", "ignore", "inherit"],
+    stdio: ["pipe", "pipe", "inherit"],
   });
 }
 
@@ -197,6 +209,21 @@ async function endGuard(guard: ChildProcess): Promise<void> {
   const exited = once(guard, "exit");
   guard.stdin?.end();
   await exited;
+}
+
+/**
+ * Ends the agents. One that has a build to cancel tells the Worker before it goes; Ctrl-C ended the Worker
+ * too, then, and it comes back for that long.
+ */
+async function endAgents(agents: readonly LocalAgent[], edge: Edge): Promise<void> {
+  const ended = Promise.all(agents.map((agent) => agent.stop()));
+  const all = await Promise.race([
+    ended.then(() => true),
+    sleep(LAST_WORDS_MS, false, { ref: false }),
+  ]);
+  // What cannot be told now is told at the next start.
+  if (!all && !edge.running) await edge.start().catch(() => {});
+  await ended;
 }
 
 /** Waits until `/readyz` is 200. Throws CliError when an agent has ended, or it takes too long. */
@@ -230,11 +257,11 @@ async function ready(
 
 async function revive(
   edge: Edge,
-  stopping: () => boolean,
+  ending: () => boolean,
   say: (line: string) => void,
 ): Promise<void> {
   await sleep(REVIVE_MS);
-  if (stopping()) return;
+  if (ending()) return;
   try {
     await edge.kill();
     await edge.start();

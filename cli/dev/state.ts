@@ -24,7 +24,9 @@ const SETTINGS = [
 ] as const;
 
 /** Milliseconds a stack that is ending on the same folder is waited for. */
-const HANDOVER_MS = 20_000;
+const HANDOVER_MS = 30_000;
+/** Milliseconds after which one that is not known to be ending is believed to stay. */
+const DOUBT_MS = 2_000;
 const HANDOVER_POLL_MS = 100;
 
 export type Secrets = { RAILHEAD_TOKEN: string; RAILHEAD_SECRET: string } & Record<string, string>;
@@ -111,7 +113,7 @@ const lockSchema = z.object({
  */
 export async function lockState(folder: string): Promise<() => void> {
   const file = join(folder, "lock");
-  const deadline = performance.now() + HANDOVER_MS;
+  const began = performance.now();
   const mine = JSON.stringify({
     pid: process.pid,
     started: startOf(process.pid),
@@ -127,12 +129,16 @@ export async function lockState(folder: string): Promise<() => void> {
       if (!(error instanceof Error && "code" in error && error.code === "EEXIST")) throw error;
     }
     const holder = readLock(file);
-    if (holder === null || startOf(holder.pid) !== holder.started) rmSync(file, { force: true });
-    else if (parentOf(holder.pid) === holder.parent || performance.now() > deadline)
+    if (holder === null || startOf(holder.pid) !== holder.started) {
+      rmSync(file, { force: true });
+      continue;
+    }
+    const patience = parentOf(holder.pid) === holder.parent ? DOUBT_MS : HANDOVER_MS;
+    if (performance.now() - began > patience)
       throw new CliError(
         `A stack is running on ${folder} (process ${holder.pid}). End it with "kill ${holder.pid}", or choose another folder with --state.`,
       );
-    else await sleep(HANDOVER_POLL_MS);
+    await sleep(HANDOVER_POLL_MS);
   }
 }
 

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { labelled } from "../support/engine.ts";
-import { held } from "../support/fixtures.ts";
+import { hello } from "../support/fixtures.ts";
 import { type Line, openStack, type TestStack } from "../support/stack.ts";
 import { until } from "../support/until.ts";
 
@@ -9,13 +9,13 @@ describe("crashes in mid-build", () => {
   let stack: TestStack;
 
   before(async () => {
-    stack = await openStack({ repositories: { "ada/held": held } });
+    stack = await openStack({ repositories: { "ada/hello": hello } });
   });
   after(() => stack?.close());
 
   /** A build that has printed a few lines and goes on printing. */
-  async function underWay(platform: string): Promise<{ build_id: string; path: string }> {
-    const path = `/git.example/ada/held/${platform}/v1.0.0`;
+  async function underWay(tag: string): Promise<{ build_id: string; path: string }> {
+    const path = `/git.example/ada/hello/linux/amd64/${tag}`;
     const { build_id } = await stack.start(path);
     await printed(build_id, 3);
     return { build_id, path };
@@ -44,7 +44,7 @@ describe("crashes in mid-build", () => {
   }
 
   test("an agent killed in mid-build and started again goes on where it was", async () => {
-    const { build_id, path } = await underWay("linux/amd64");
+    const { build_id, path } = await underWay("held");
     await stack.killAgent(0);
     await stack.building(build_id);
     await stack.startAgent(0);
@@ -65,7 +65,7 @@ describe("crashes in mid-build", () => {
   });
 
   test("an agent that is away when its container ends finishes the build when it is back", async () => {
-    const { build_id } = await underWay("linux/arm64");
+    const { build_id } = await underWay("held-2");
     const container = await stack.building(build_id);
     await stack.killAgent(0);
     await stack.release(build_id);
@@ -81,7 +81,7 @@ describe("crashes in mid-build", () => {
   });
 
   test("an edge killed in mid-build and started on the same state loses nothing", async () => {
-    const { build_id, path } = await underWay("windows/arm64");
+    const { build_id, path } = await underWay("held-3");
     await stack.killEdge();
     await stack.building(build_id);
     await stack.startEdge();

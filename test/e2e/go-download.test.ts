@@ -4,7 +4,7 @@ import { mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
-import { held, hello } from "../support/fixtures.ts";
+import { hello } from "../support/fixtures.ts";
 import { must, run } from "../support/process.ts";
 import { openStack, type TestStack } from "../support/stack.ts";
 
@@ -16,7 +16,7 @@ describe("asking for a version and downloading it", () => {
   let archive: Buffer;
 
   before(async () => {
-    stack = await openStack({ repositories: { "ada/hello": hello, "ada/held": held } });
+    stack = await openStack({ repositories: { "ada/hello": hello } });
     await stack.ensure(EXACT);
     archive = await stack.bytes(EXACT);
   });
@@ -163,7 +163,7 @@ describe("asking for a version and downloading it", () => {
   });
 
   test("a build that runs is named so, with its id and log, and ?wait= ends with it", async () => {
-    const path = "/git.example/ada/held/linux/amd64/v1.0.0";
+    const path = "/git.example/ada/hello/linux/amd64/held";
     const posted = await stack.post(path);
     assert.equal(posted.status, 202);
     assert.ok(posted.headers.get("retry-after"));
@@ -191,7 +191,10 @@ describe("asking for a version and downloading it", () => {
     await stack.release(first.build_id as string);
     for (const response of await Promise.all(waiting)) {
       assert.equal(response.status, 303);
-      assert.equal(stack.path(response.headers.get("location")), `${path}/held_linux_amd64.tar.gz`);
+      assert.equal(
+        stack.path(response.headers.get("location")),
+        `${path}/hello_linux_amd64.tar.gz`,
+      );
     }
   });
 

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { labelled } from "../support/engine.ts";
-import { held, hello, stubborn } from "../support/fixtures.ts";
+import { hello } from "../support/fixtures.ts";
 import { openStack, type TestStack } from "../support/stack.ts";
 import { until } from "../support/until.ts";
 
@@ -13,7 +13,7 @@ describe("the end of a build", () => {
 
   before(async () => {
     stack = await openStack({
-      repositories: { "ada/hello": hello, "ada/held": held, "ada/stubborn": stubborn },
+      repositories: { "ada/hello": hello },
       capacity: 1,
       attemptLimitMs: AGENT_LIMIT_MS,
     });
@@ -25,7 +25,7 @@ describe("the end of a build", () => {
   }
 
   test("cancelling what waits and what runs ends both, and leaves the host clean", async () => {
-    const running = await stack.start("/git.example/ada/stubborn/linux/amd64/v1.0.0");
+    const running = await stack.start("/git.example/ada/hello/linux/amd64/stubborn");
     await stack.building(running.build_id);
     const waiting = await stack.start("/git.example/ada/hello/linux/amd64/v1.0.0");
     const position = await until("a place in the queue", async () => {
@@ -51,12 +51,12 @@ describe("the end of a build", () => {
     const late = await stack.cancel(running.build_id);
     assert.equal(late.status, 409);
     assert.equal(((await late.json()) as { code: string }).code, "already_ended");
-    const gone = await stack.fetch("/git.example/ada/stubborn/linux/amd64/v1.0.0");
+    const gone = await stack.fetch("/git.example/ada/hello/linux/amd64/stubborn");
     assert.equal(gone.status, 404);
   });
 
   test("only a token that may, cancels", async () => {
-    const { build_id } = await stack.start("/git.example/ada/held/linux/386/v1.0.0", {
+    const { build_id } = await stack.start("/git.example/ada/hello/linux/amd64/held", {
       headers: { authorization: `Bearer ${stack.token}` },
     });
     for (const headers of [{}, { authorization: "Bearer rh_wrong" }]) {
@@ -68,7 +68,7 @@ describe("the end of a build", () => {
   });
 
   test("a build over its time is ended, says so, and leaves the host clean", async () => {
-    const { build_id } = await stack.start("/git.example/ada/stubborn/linux/arm64/v1.0.0");
+    const { build_id } = await stack.start("/git.example/ada/hello/linux/amd64/stubborn-2");
     const ended = await stack.ended(build_id);
     assert.equal(ended.record.state, "timed_out");
     assert.equal(ended.record.class, "timed_out");

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { after, before, describe, test } from "node:test";
 import { WebSocket } from "ws";
-import { held, hello, talkative } from "../support/fixtures.ts";
+import { hello, TALKATIVE_LINES } from "../support/fixtures.ts";
 import { lines, serverEvents } from "../support/sse.ts";
 import { type Line, openStack, type TestStack } from "../support/stack.ts";
 
@@ -13,9 +13,7 @@ describe("following a build", () => {
   let stack: TestStack;
 
   before(async () => {
-    stack = await openStack({
-      repositories: { "ada/hello": hello, "ada/held": held, "ada/talkative": talkative },
-    });
+    stack = await openStack({ repositories: { "ada/hello": hello } });
   });
   after(() => stack?.close());
 
@@ -38,15 +36,13 @@ describe("following a build", () => {
     assert.equal((await stack.ended(id)).record.state, "succeeded");
     const listed = await stack.builds();
     assert.deepEqual(
-      listed
-        .filter((build) => build.artifact.includes("/ada/hello/"))
-        .map((build) => build.build_id),
+      listed.filter((build) => build.artifact.includes("/v1.0.0/")).map((build) => build.build_id),
       [id],
     );
   });
 
   test("output is seen while the build runs, line by line, and live is a prefix of stored", async () => {
-    const { build_id } = await stack.start("/git.example/ada/held/linux/amd64/v1.0.0");
+    const { build_id } = await stack.start("/git.example/ada/hello/linux/amd64/held");
     const seen: Line[] = [];
     const response = await stack.fetch(`/builds/${build_id}/logs?follow=1`);
     assert.match(response.headers.get("content-type") ?? "", /json/);
@@ -59,7 +55,7 @@ describe("following a build", () => {
   });
 
   test("Server-Sent Events resume behind the last id that a client saw", async () => {
-    const { build_id } = await stack.start("/git.example/ada/held/linux/arm64/v1.0.0");
+    const { build_id } = await stack.start("/git.example/ada/hello/linux/amd64/held-2");
     const url = `/builds/${build_id}/logs`;
     const accept = "text/event-stream";
 
@@ -94,7 +90,7 @@ describe("following a build", () => {
   });
 
   test("a WebSocket carries the same entries", async () => {
-    const { build_id } = await stack.start("/git.example/ada/held/windows/amd64/v1.0.0");
+    const { build_id } = await stack.start("/git.example/ada/hello/linux/amd64/held-3");
     const socket = new WebSocket(`${stack.url.replace("http", "ws")}/builds/${build_id}/logs`, {
       perMessageDeflate: false,
     });
@@ -113,11 +109,11 @@ describe("following a build", () => {
   });
 
   test("twenty thousand lines arrive whole, in order, live and afterwards", async () => {
-    const { build_id } = await stack.start("/git.example/ada/talkative/linux/amd64/v1.0.0");
+    const { build_id } = await stack.start("/git.example/ada/hello/linux/amd64/talkative");
     const live: string[] = [];
     for await (const line of lines(await stack.fetch(`/builds/${build_id}/logs?follow=1`)))
       live.push((JSON.parse(line) as Line).msg);
-    const expected = Array.from({ length: 20_000 }, (_, i) => `line ${i + 1}`);
+    const expected = Array.from({ length: TALKATIVE_LINES }, (_, i) => `line ${i + 1}`);
     assert.deepEqual(
       live.filter((msg) => msg.startsWith("line ")),
       expected,
@@ -129,11 +125,11 @@ describe("following a build", () => {
   });
 
   test("a reader of plain text gets the lines themselves", async () => {
-    const { id } = await stack.ensure("/git.example/ada/talkative/linux/amd64/v1.0.0");
+    const { id } = await stack.ensure("/git.example/ada/hello/linux/amd64/talkative");
     const response = await stack.fetch(`/builds/${id}/logs`, { headers: { accept: "text/plain" } });
     assert.match(response.headers.get("content-type") ?? "", /^text\/plain/);
     const text = (await response.text()).split("\n");
-    assert.ok(text.includes("line 1") && text.includes("line 20000"));
+    assert.ok(text.includes("line 1") && text.includes(`line ${TALKATIVE_LINES}`));
     assert.equal(text.filter((line) => line !== "").at(-1), "==> Your build is successful.");
   });
 });

@@ -3,7 +3,7 @@ import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { inspectAll } from "../support/engine.ts";
-import { held, hello } from "../support/fixtures.ts";
+import { hello } from "../support/fixtures.ts";
 import { openStack, type TestStack } from "../support/stack.ts";
 
 const SECRET = "s3cr3t-token-of-the-git-host-0123456789";
@@ -17,10 +17,9 @@ describe("a private repository", () => {
 
   before(async () => {
     stack = await openStack({
-      repositories: { "ada/secret": hello, "ada/vault": held },
+      repositories: { "ada/secret": hello },
       credentials: {
         "ada/secret": [{ user: "ada", password: SECRET }],
-        "ada/vault": [{ user: "ada", password: SECRET }],
       },
     });
   });
@@ -92,7 +91,7 @@ describe("a private repository", () => {
   });
 
   test("never lets the token out: not to the disk, the log, the engine or a command line", async () => {
-    const path = "/git.example/ada/vault/linux/amd64/v1.0.0";
+    const path = "/git.example/ada/secret/linux/amd64/held";
     const { build_id } = await stack.start(path, { headers: RIGHT });
     const container = await stack.building(build_id);
     const inspected = await inspectAll(`railhead.build=${build_id}`);

@@ -210,7 +210,7 @@ export class TestAttempt {
     return fetch(`${this.#url}/agent/uploads/${upload}/parts/${part}`, {
       method: "PUT",
       headers: { authorization: `Bearer ${ticket}` },
-      body: body as BodyInit,
+      body: body as RequestInit["body"] & {},
       ...(body instanceof ReadableStream ? { duplex: "half" } : {}),
     });
   }

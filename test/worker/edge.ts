@@ -51,6 +51,7 @@ export async function startEdge(
         configPath: join(import.meta.dirname, "../../wrangler.toml"),
         secrets: { RAILHEAD_TOKEN: ADMIN_TOKEN, RAILHEAD_SECRET: "s".repeat(44) },
         vars: {
+          // Nothing listens on port 9.
           RAILHEAD_REMOTES: `${REMOTE}=${git.url} github.com other.example=http://127.0.0.1:9`,
           RAILHEAD_OPEN_BUILDS: "true",
           ...options.vars,

@@ -10,7 +10,7 @@ import { problems } from "./documents.ts";
 import { remoteBase } from "./go-request.ts";
 import script from "./install-script.txt";
 
-const ROUTE = "/install/:remote/*";
+export const INSTALL_ROUTE = "/install/:remote/:rest{.+}";
 /** The parser wants a pair; the script finds its own. */
 const ANY_PLATFORM = "linux/amd64";
 /** What may stand between the script's single quotes. */
@@ -35,7 +35,7 @@ export function installRoutes(app: App): void {
       ...problems("bad_path", "remote_not_allowed"),
     },
   });
-  app.get(ROUTE, (c) => {
+  app.get(INSTALL_ROUTE, (c) => {
     const { origin, pathname } = new URL(c.req.url);
     return new Response(installer(c, origin, pathname.slice("/install".length)), {
       headers: {

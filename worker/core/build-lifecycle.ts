@@ -9,7 +9,6 @@ import {
   ATTEMPT_GRACE_MS,
   CANCEL_GRACE_MS,
   MAX_ATTEMPTS,
-  PUBLISH_DEADLINE_MS,
   QUEUE_DEADLINE_MS,
   TICKET_MS,
 } from "../../shared/limits.ts";
@@ -164,7 +163,6 @@ export class Lifecycle {
       });
       for (const name of ["attempt", "grace", "cancel"]) deadlines.clear(name);
       deadlines.set("publish", now);
-      deadlines.set("publish_by", now + PUBLISH_DEADLINE_MS);
     });
   }
 

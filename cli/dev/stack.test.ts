@@ -1,0 +1,138 @@
+import assert from "node:assert/strict";
+import { type ChildProcess, execFile, spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtemp, readdir, readFile, rm, stat } from "node:fs/promises";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
+import { promisify } from "node:util";
+import { EdgeClient } from "../edge-client.ts";
+import { processesOf } from "./processes.ts";
+
+const MAIN = join(import.meta.dirname, "../main.ts");
+/** Milliseconds for anything here to happen. */
+const PATIENCE_MS = 60_000;
+
+let folder: string;
+let state: string;
+let port: number;
+const started: ChildProcess[] = [];
+
+before(async () => {
+  folder = await mkdtemp(join(tmpdir(), "railhead-dev-"));
+  state = join(folder, "state");
+  const server = createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const address = server.address();
+  port = typeof address === "object" && address !== null ? address.port : 0;
+  server.close();
+});
+after(async () => {
+  for (const { pid } of started) if (pid !== undefined) killGroup(pid, "SIGKILL");
+  await until(() => processesOf(state).length === 0);
+  await rm(folder, { recursive: true });
+});
+
+async function until(met: () => boolean | Promise<boolean>): Promise<void> {
+  const deadline = performance.now() + PATIENCE_MS;
+  while (!(await met())) {
+    assert.ok(performance.now() < deadline, `in vain: ${met}`);
+    await sleep(50);
+  }
+}
+
+function killGroup(pid: number, signal: NodeJS.Signals): void {
+  try {
+    process.kill(-pid, signal);
+  } catch {
+    // nothing is left of it
+  }
+}
+
+/** `railhead dev` without agents, in a process group of its own; ready, or ended. */
+async function startDev(...args: string[]): Promise<{ child: ChildProcess; output: () => string }> {
+  const child = spawn(
+    process.execPath,
+    [MAIN, "dev", "--agents", "0", "--state", state, "--port", String(port), ...args],
+    { detached: true, stdio: ["ignore", "ignore", "pipe"] },
+  );
+  started.push(child);
+  let said = "";
+  child.stderr?.on("data", (chunk: Buffer) => {
+    said += chunk;
+  });
+  await until(() => said.includes("State and logs") || child.exitCode !== null);
+  return { child, output: () => said };
+}
+
+/** The edge with the admin token, from the file that a shell would source. */
+async function client(): Promise<EdgeClient> {
+  const { stdout } = await promisify(execFile)("sh", [
+    "-c",
+    `. ${join(state, "env")} && printf '%s %s' "$RAILHEAD_URL" "$RAILHEAD_TOKEN"`,
+  ]);
+  const [url = "", token = ""] = stdout.split(" ");
+  return new EdgeClient({ url, token, gitToken: null });
+}
+
+test("a stack killed in any way leaves nothing, and starts again on its port with its state", async () => {
+  const first = await startDev();
+  const { id } = await (await client()).createToken("build", "kept", null);
+  assert.equal((await stat(join(state, "env"))).mode & 0o777, 0o600);
+
+  const second = await startDev();
+  assert.equal(second.child.exitCode, 1);
+  assert.match(second.output(), /A stack is running on/);
+
+  // The program alone: what it started notices.
+  first.child.kill("SIGKILL");
+  await until(() => processesOf(state).length === 0);
+
+  const third = await startDev();
+  assert.deepEqual(
+    (await (await client()).tokens()).map((token) => token.id),
+    [id],
+  );
+  killGroup(third.child.pid as number, "SIGKILL");
+  await until(() => processesOf(state).length === 0);
+
+  const fourth = await startDev();
+  killGroup(fourth.child.pid as number, "SIGINT");
+  await until(() => fourth.child.exitCode !== null);
+  assert.equal(fourth.child.exitCode, 0);
+  assert.deepEqual(processesOf(state), []);
+});
+
+test("a port that is taken is said in one line, and nothing is left running", async () => {
+  const server = createServer().listen(port, "127.0.0.1");
+  await once(server, "listening");
+  const { child, output } = await startDev();
+  server.close();
+  assert.equal(child.exitCode, 1);
+  assert.match(output(), new RegExp(`Port ${port} cannot be used .*--port\\.\n$`));
+  assert.deepEqual(processesOf(state), []);
+});
+
+test("nothing that was recorded holds a secret, and no argument ever did", async () => {
+  const { child } = await startDev();
+  const secrets = Object.values(JSON.parse(await readFile(join(state, "secrets.json"), "utf8")));
+  const edge = await client();
+  await edge.tokens();
+  await edge.request("GET", "/metrics");
+  const commands = processesOf(state).map((pid) => readFile(`/proc/${pid}/cmdline`, "utf8"));
+  const environments = processesOf(state).map((pid) => readFile(`/proc/${pid}/environ`, "utf8"));
+  const seen = (await Promise.all([...commands, ...environments])).join("\n");
+  killGroup(child.pid as number, "SIGTERM");
+  await until(() => child.exitCode !== null);
+
+  const files = await readdir(state, { recursive: true, withFileTypes: true });
+  const holders: string[] = [];
+  for (const file of files.filter((entry) => entry.isFile())) {
+    const content = await readFile(join(file.parentPath, file.name));
+    if (secrets.some((secret) => content.includes(String(secret)))) holders.push(file.name);
+  }
+  assert.deepEqual(holders.sort(), ["env", "secrets.json", "worker.env"]);
+  for (const secret of secrets) assert.ok(!seen.includes(String(secret)));
+});

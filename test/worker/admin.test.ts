@@ -1,0 +1,110 @@
+/** Tokens, listings and the routes of machines, on workerd. */
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import { createTestHarness } from "wrangler";
+import { until } from "../support/until.ts";
+import { ADMIN, json, Operator, SECRETS } from "./control-line.ts";
+
+const server = createTestHarness({
+  workers: [
+    {
+      configPath: join(import.meta.dirname, "../../wrangler.toml"),
+      secrets: SECRETS,
+      vars: { RAILHEAD_EXPECT_AGENTS: "1" },
+    },
+  ],
+});
+let operator: Operator;
+let base = "";
+
+before(async () => {
+  base = (await server.listen()).url.href.replace(/\/$/, "");
+  operator = new Operator(base);
+});
+after(() => server.close());
+
+test("tokens are shown once, work by scope, and end when they are revoked", async () => {
+  const body = JSON.stringify({ scope: "build", name: "ci", expires_in_s: 60 });
+  const made = await json<{ id: string; token: string }>(
+    await operator.call("/api/tokens", { method: "POST", body }),
+    201,
+  );
+  assert.match(made.token, /^rh_[A-Za-z0-9_-]{43}$/);
+  assert.equal((await operator.call("/api/agents", { token: made.token })).status, 200);
+  assert.equal((await operator.call("/api/tokens", { token: made.token })).status, 403);
+  const listed = await (await operator.call("/api/tokens")).text();
+  assert.ok(listed.includes(made.id) && !listed.includes(made.token));
+  assert.equal((await operator.call(`/api/tokens/${made.id}`, { method: "DELETE" })).status, 204);
+  assert.equal((await operator.call(`/api/tokens/${made.id}`, { method: "DELETE" })).status, 404);
+  await until("the revocation to be seen", async () => {
+    return (await operator.call("/api/agents", { token: made.token })).status === 401;
+  });
+});
+
+test("a token is found behind any scheme, as a Basic password, and beside a git credential", async () => {
+  const basic = (password: string) => `Basic ${Buffer.from(`any:${password}`).toString("base64")}`;
+  const body = JSON.stringify({ scope: "admin", name: "alice" });
+  const made = await operator.call("/api/tokens", { method: "POST", body });
+  const { token } = await json<{ token: string }>(made, 201);
+  for (const secret of [token, ADMIN])
+    for (const headers of [
+      { authorization: `bearer  ${secret}` },
+      { authorization: `token ${secret}` },
+      { authorization: secret },
+      { authorization: basic(secret) },
+      { "railhead-token": secret },
+      { "railhead-token": secret, authorization: "token ghp_of_a_git_host" },
+    ])
+      assert.equal((await fetch(`${base}/api/tokens`, { headers })).status, 200);
+});
+
+test("a token of ours that is not valid is refused, never taken for nobody's", async () => {
+  for (const headers of [
+    { authorization: `Bearer rh_${"z".repeat(43)}` },
+    { authorization: "Bearer rh_short" },
+    { "railhead-token": "anything" },
+    { "railhead-token": "anything", authorization: `Bearer ${ADMIN}` },
+  ])
+    assert.equal((await fetch(`${base}/api/agents`, { headers })).status, 401);
+});
+
+test("a git credential is nobody's token here", async () => {
+  const response = await fetch(`${base}/api/tokens`, {
+    headers: { authorization: "Bearer ghp_of_a_git_host" },
+  });
+  assert.equal(response.status, 401);
+  assert.match(response.headers.get("www-authenticate") ?? "", /^Bearer/);
+});
+
+test("health, version and readiness need no token", async () => {
+  const health = await fetch(`${base}/healthz`);
+  assert.equal(await health.text(), "ok\n");
+  const version = await json<{ version: string }>(await fetch(`${base}/version`), 200);
+  assert.match(version.version, /^\d+\.\d+\.\d+/);
+  const registered = await operator.register("ready", "ready");
+  const line = await operator.connect(registered);
+  await line.next("welcome");
+  assert.equal((await fetch(`${base}/readyz`)).status, 200);
+  line.socket.terminate();
+  await until("not ready", async () => (await fetch(`${base}/readyz`)).status === 503);
+  const problem = await json<{ detail: string }>(await fetch(`${base}/readyz`), 503);
+  assert.match(problem.detail, /^0 of 1 agents/);
+});
+
+test("metrics parse as Prometheus text", async () => {
+  const response = await fetch(`${base}/metrics`);
+  assert.equal(response.headers.get("content-type"), "text/plain; version=0.0.4; charset=utf-8");
+  const text = await response.text();
+  const line =
+    /^(?:# (?:HELP|TYPE) railhead_[a-z_]+ .+|railhead_[a-z_]+\{[a-z]+="[^"]*"(?:,[a-z]+="[^"]*")*\} [0-9.e+-]+)$/;
+  for (const row of text.trimEnd().split("\n")) assert.match(row, line);
+  assert.match(text, /^railhead_queue_length\{pool="default"\} 0$/m);
+});
+
+test("the list of builds is public, paged and checks what it is asked", async () => {
+  const page = await json<{ builds: unknown[] }>(await fetch(`${base}/api/builds?limit=1`), 200);
+  assert.ok(Array.isArray(page.builds));
+  for (const query of ["limit=0", "limit=x", "state=odd", "cursor=%00"])
+    assert.equal((await fetch(`${base}/api/builds?${query}`)).status, 400, query);
+});

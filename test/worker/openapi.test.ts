@@ -1,0 +1,147 @@
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { registerHooks } from "node:module";
+import { after, before, describe, test } from "node:test";
+import { type Edge, problemOf, startEdge } from "./edge.ts";
+
+type Operation = { responses: Record<string, unknown>; summary?: string };
+type Document = {
+  openapi: string;
+  paths: Record<string, Record<string, Operation>>;
+  components: { schemas: Record<string, unknown>; securitySchemes: Record<string, unknown> };
+};
+
+const METHODS = ["get", "head", "post", "put", "delete", "patch"];
+
+describe("the API's own description", () => {
+  let edge: Edge;
+  let document: Document;
+
+  before(async () => {
+    edge = await startEdge();
+    document = (await (await edge.call("/openapi.json")).json()) as Document;
+  });
+  after(() => edge.close());
+
+  test("is OpenAPI 3.1, and every operation says what it answers", () => {
+    assert.equal(document.openapi, "3.1.0");
+    const operations = Object.entries(document.paths).flatMap(([path, item]) =>
+      METHODS.filter((method) => method in item).map((method) => ({
+        name: `${method} ${path}`,
+        operation: item[method] as Operation,
+      })),
+    );
+    assert.ok(operations.length >= 20, `${operations.length}`);
+    for (const { name, operation } of operations) {
+      assert.ok(operation.summary, name);
+      assert.ok(Object.keys(operation.responses).length > 0, name);
+    }
+  });
+
+  test("no route is undocumented", async () => {
+    // The Worker's bundler takes .txt files as text; here we do.
+    const hooks = registerHooks({
+      load: (url, context, next) =>
+        url.endsWith(".txt")
+          ? {
+              format: "module",
+              shortCircuit: true,
+              source: `export default ${JSON.stringify(readFileSync(new URL(url), "utf8"))}`,
+            }
+          : next(url, context),
+    });
+    const { createRoutes } = await import("../../worker/routes.ts");
+    const { GO_ROUTE } = await import("../../worker/api/go.ts");
+    const { INSTALL_ROUTE } = await import("../../worker/api/install.ts");
+    hooks.deregister();
+    const spelled: Record<string, string> = {
+      [GO_ROUTE]: "/{remote}/{owner}/{repo}/{GOOS}/{GOARCH}/{version}",
+      [INSTALL_ROUTE]: "/install/{remote}/{owner}/{repo}",
+    };
+    const routes = createRoutes().routes.filter(({ method }) => method !== "ALL");
+    assert.ok(routes.length >= 20, `${routes.length}`);
+    for (const { method, path } of routes) {
+      const documented = spelled[path] ?? path.replaceAll(/:(\w+)/g, "{$1}");
+      const item = document.paths[documented];
+      assert.ok(item?.[method.toLowerCase()], `${method} ${path} is not documented`);
+    }
+  });
+
+  test("every reference leads somewhere", () => {
+    const text = JSON.stringify(document);
+    for (const [, name] of text.matchAll(/"#\/components\/schemas\/([^"]+)"/g))
+      assert.ok(name !== undefined && name in document.components.schemas, name);
+    for (const [, names] of text.matchAll(/"security":\[([^\]]*)\]/g))
+      for (const [, name] of (names ?? "").matchAll(/"([a-z]+)":/g))
+        assert.ok(name !== undefined && name in document.components.securitySchemes, name);
+  });
+
+  test("the routes that clients know are in it", () => {
+    const go = "/{remote}/{owner}/{repo}/{GOOS}/{GOARCH}/{version}";
+    for (const [path, methods] of [
+      [go, ["get", "head", "post"]],
+      [`${go}/{file}`, ["get", "head"]],
+      ["/builds/{id}", ["get", "delete"]],
+      ["/builds/{id}/logs", ["get"]],
+      ["/install/{remote}/{owner}/{repo}", ["get"]],
+      ["/agent/uploads/{upload}/parts/{part}", ["put"]],
+      ["/agent/builds/{id}/attempts/{attempt}", ["get"]],
+      ["/openapi.json", ["get"]],
+      ["/healthz", ["get"]],
+      ["/readyz", ["get"]],
+      ["/version", ["get"]],
+      ["/metrics", ["get"]],
+      ["/api/agents", ["get"]],
+    ] as const)
+      for (const method of methods)
+        assert.ok(document.paths[path]?.[method], `${method} ${path} is not documented`);
+  });
+
+  test("a method that is not documented is refused, and Allow names those that are", async () => {
+    for (const [template, item] of Object.entries(document.paths)) {
+      const path = template
+        .replace("{remote}", "git.example")
+        .replace("{GOOS}/{GOARCH}", "linux/amd64")
+        .replace("{id}", "0".repeat(32))
+        .replaceAll(/\{\w+\}/g, "x");
+      for (const method of METHODS) {
+        if (method in item || (method === "head" && "get" in item)) continue;
+        const response = await edge.call(path, { method: method.toUpperCase() });
+        assert.equal(response.status, 405, `${method} ${path}`);
+        const allow = (response.headers.get("allow") ?? "").toLowerCase().split(", ");
+        const documented = METHODS.filter((name) => name in item);
+        for (const name of documented) assert.ok(allow.includes(name), `${name} ${path}: ${allow}`);
+      }
+    }
+  });
+
+  test("an unknown path is 404 and points here", async () => {
+    for (const path of ["/", "/nope", "/builds", "/api/nope", "/agent/nope", "/favicon.ico"]) {
+      const problem = await problemOf(await edge.call(path));
+      assert.equal(problem.status, 404, path);
+      assert.match(problem.detail, /openapi\.json/);
+    }
+  });
+});
+
+describe("a Worker that is not set up", () => {
+  test("refuses to serve, names the setting, and still answers /healthz", async () => {
+    for (const vars of [
+      { RAILHEAD_REMOTES: "nonsense" },
+      { RAILHEAD_OPEN_BUILDS: "perhaps" },
+      { RAILHEAD_POOLS: "x" },
+    ]) {
+      const edge = await startEdge({ vars });
+      try {
+        const response = await edge.call("/github.com/o/r/linux/amd64/v1", { method: "POST" });
+        assert.equal(response.status, 503);
+        const problem = await problemOf(response);
+        assert.equal(problem.code, "not_ready");
+        assert.ok(problem.detail.includes(Object.keys(vars)[0] as string), problem.detail);
+        assert.equal((await edge.call("/healthz")).status, 200);
+      } finally {
+        await edge.close();
+      }
+    }
+  });
+});

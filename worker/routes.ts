@@ -1,0 +1,21 @@
+/** All faces on one App. The Go face comes last: its paths begin with whatever holds a dot. */
+import { adminRoutes } from "./api/admin.ts";
+import { agentRoutes } from "./api/agents.ts";
+import { buildRoutes } from "./api/builds.ts";
+import { goRoutes } from "./api/go.ts";
+import { installRoutes } from "./api/install.ts";
+import { openapiRoutes } from "./api/openapi.ts";
+import { uploadRoutes } from "./api/uploads.ts";
+import { type App, createApp } from "./app.ts";
+
+export function createRoutes(): App {
+  const app = createApp();
+  adminRoutes(app);
+  agentRoutes(app);
+  buildRoutes(app);
+  uploadRoutes(app);
+  installRoutes(app);
+  openapiRoutes(app);
+  goRoutes(app);
+  return app;
+}
