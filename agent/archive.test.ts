@@ -9,6 +9,7 @@ import tar from "tar-stream";
 import { type ArchiveFile, digestFile, firstFile, writeArchive } from "./archive.ts";
 
 const TIME = 1_767_225_600;
+const never = new AbortController().signal;
 
 describe("an archive", () => {
   let root: string;
@@ -30,8 +31,8 @@ describe("an archive", () => {
   after(() => rm(root, { recursive: true }));
 
   test("is the same bytes for the same files, in whatever order they came", async () => {
-    const one = await writeArchive(files, join(root, "one.tar.gz"), TIME);
-    const two = await writeArchive([...files].reverse(), join(root, "two.tar.gz"), TIME);
+    const one = await writeArchive(files, join(root, "one.tar.gz"), TIME, never);
+    const two = await writeArchive([...files].reverse(), join(root, "two.tar.gz"), TIME, never);
     assert.deepEqual(one, two);
     assert.deepEqual(one, await digestFile(join(root, "two.tar.gz")));
     assert.deepEqual(
@@ -41,7 +42,7 @@ describe("an archive", () => {
   });
 
   test("lists sorted relative names, root's, with the commit's time and plain modes", async () => {
-    await writeArchive(files, join(root, "list.tar.gz"), TIME);
+    await writeArchive(files, join(root, "list.tar.gz"), TIME, never);
     const listing = execFileSync(
       "tar",
       ["-tvzf", join(root, "list.tar.gz"), "--numeric-owner", "--quoting-style=literal"],
@@ -67,9 +68,11 @@ describe("an archive", () => {
   test("of a file that is gone or grew fails instead of being wrong", async () => {
     const [tool] = files as [ArchiveFile];
     const gone = { ...tool, file: join(root, "nowhere") };
-    await assert.rejects(writeArchive([gone], join(root, "x.tar.gz"), TIME), { code: "ENOENT" });
+    await assert.rejects(writeArchive([gone], join(root, "x.tar.gz"), TIME, never), {
+      code: "ENOENT",
+    });
     const grew = { ...tool, size: tool.size - 1 };
-    await assert.rejects(writeArchive([grew], join(root, "y.tar.gz"), TIME));
+    await assert.rejects(writeArchive([grew], join(root, "y.tar.gz"), TIME, never));
   });
 });
 

@@ -24,12 +24,13 @@ const FILE_MODE = 0o644;
 
 /**
  * Writes a tar.gz whose bytes depend on nothing but names, contents, executable bits and `time` (seconds
- * since the epoch): sorted by name, owner root, no names or times in the gzip header.
+ * since the epoch): sorted by name, owner root, no names or times in the gzip header. The signal ends it early.
  */
 export async function writeArchive(
   files: readonly ArchiveFile[],
   target: string,
   time: number,
+  signal: AbortSignal,
 ): Promise<Digest> {
   const pack = tar.pack();
   const sorted = [...files].sort((a, b) =>
@@ -38,7 +39,9 @@ export async function writeArchive(
   const filling = fill(pack, sorted, new Date(time * 1000));
   filling.catch((error: Error) => pack.destroy(error));
   const digest = new Digester();
-  await pipeline(pack, createGzip(), digest.through, createWriteStream(target, { mode: 0o600 }));
+  await pipeline(pack, createGzip(), digest.through, createWriteStream(target, { mode: 0o600 }), {
+    signal,
+  });
   await filling;
   return digest.value();
 }

@@ -7,6 +7,7 @@ import type { Held } from "../shared/protocol.ts";
 import type { Target } from "../shared/recipes/index.ts";
 import { Context } from "./context.ts";
 import { type DockerHost, type Limits, type Owner, workspaceVolume } from "./docker/contracts.ts";
+import { messageOf } from "./errors.ts";
 import type { Journal, Verdict } from "./journal.ts";
 import type { Logger } from "./logger.ts";
 import { type LogCaps, Output } from "./output.ts";
@@ -86,6 +87,11 @@ export class Attempt {
     });
   }
 
+  /** Its result is stored, or nobody wants it: only tidying is left. */
+  get over(): boolean {
+    return this.#life.signal.aborted;
+  }
+
   /** Ends the attempt early. The first reason counts, but a later `over` still ends the reporting. */
   stop(kind: StopKind, reason: string): void {
     if (this.#life.signal.aborted) return;
@@ -104,7 +110,7 @@ export class Attempt {
     );
     const verdict = await this.#verdict();
     clearTimeout(deadline);
-    await this.#clean();
+    await cleanHost(this.#host, this.owner);
     await this.#report(verdict);
     this.#life.abort(new Stop("over", "the attempt has ended"));
     await online;
@@ -193,21 +199,6 @@ export class Attempt {
     });
   }
 
-  /** Removes everything of the attempt from the host, within a bound. */
-  async #clean(): Promise<void> {
-    try {
-      await within(
-        this.#host.docker.clean(this.owner),
-        CLEAN_MS,
-        "removing its containers and volumes takes too long",
-      );
-    } catch (error) {
-      const why = error instanceof Error ? error.message : String(error);
-      this.#log.error("host is not clean", { why });
-      this.#host.unclean(this.owner, why);
-    }
-  }
-
   async #report(verdict: Verdict): Promise<void> {
     const life = this.#life.signal;
     try {
@@ -251,5 +242,17 @@ export class Attempt {
   #remaining(): number {
     const { accepted_at, deadline_ms } = this.#journal.assignment;
     return accepted_at + deadline_ms - this.#host.now();
+  }
+}
+
+/** Removes everything of an attempt from the host, within a bound; what cannot be removed makes the host unwell. */
+export async function cleanHost(host: AttemptHost, owner: Owner): Promise<void> {
+  try {
+    const cleaning = host.docker.clean(owner);
+    await within(cleaning, CLEAN_MS, "removing its containers and volumes takes too long");
+  } catch (error) {
+    const why = messageOf(error);
+    host.log.error("host is not clean", { build: owner.build, attempt: owner.attempt, why });
+    host.unclean(owner, why);
   }
 }

@@ -2,7 +2,7 @@
 
 import type { ControlDown, ControlUp, Held } from "../shared/protocol.ts";
 import type { RecipeName, Target } from "../shared/recipes/index.ts";
-import { Attempt, type AttemptHost } from "./attempt.ts";
+import { Attempt, type AttemptHost, cleanHost } from "./attempt.ts";
 import { bootId } from "./boot.ts";
 import { messageOf } from "./errors.ts";
 import { Journal } from "./journal.ts";
@@ -64,6 +64,12 @@ export class Attempts {
     return this.#running.size + this.#waiting.size + this.#taking.size;
   }
 
+  /** As `running`, without those that the edge has seen the end of: it may have given their slot away. */
+  get #occupied(): number {
+    const tidying = [...this.#running.values()].filter(({ attempt }) => attempt.over).length;
+    return this.running - tidying;
+  }
+
   /** Attempts that ended since this process began. */
   get finished(): number {
     return this.#finished;
@@ -73,11 +79,10 @@ export class Attempts {
   async welcomed(drop: readonly Held[]): Promise<void> {
     const dropped = new Set(drop.map(key));
     for (const id of dropped) this.#running.get(id)?.attempt.stop("over", "the edge dropped it");
-    for (const [id, journal] of [...this.#waiting]) {
-      this.#waiting.delete(id);
-      if (dropped.has(id)) await this.#discard(journal);
-      else this.#start(journal, true);
-    }
+    const waiting = [...this.#waiting];
+    this.#waiting.clear();
+    for (const [id, journal] of waiting) if (!dropped.has(id)) this.#start(journal, true);
+    for (const [id, journal] of waiting) if (dropped.has(id)) await this.#discard(journal);
   }
 
   /** Journals, accepts and starts an assignment, or says why not (rule 3). */
@@ -142,7 +147,7 @@ export class Attempts {
   #refusal({ target }: Assign): Pick<Reject, "code" | "reason"> | null {
     const not = this.#parts.notNow();
     if (not) return not;
-    if (this.running >= this.#parts.capacity)
+    if (this.#occupied >= this.#parts.capacity)
       return { code: "busy", reason: `all ${this.#parts.capacity} slots are taken` };
     const recipe = this.#parts.recipes[target.recipe];
     if (!recipe) return { code: "policy", reason: `this agent has no recipe ${target.recipe}` };
@@ -153,10 +158,17 @@ export class Attempts {
   #start(journal: Journal, adopted: boolean): void {
     const { build, attempt: number, target } = journal.assignment;
     const { log, host, recipes, send } = this.#parts;
-    const recipe = recipes[target.recipe];
-    if (!recipe) throw new Error(`no recipe ${target.recipe}`);
     log.info(adopted ? "attempt goes on" : "attempt begins", { build, attempt: number });
-    const attempt = new Attempt(journal, recipe, host);
+    let attempt: Attempt;
+    try {
+      const recipe = recipes[target.recipe];
+      if (!recipe) throw new Error(`no recipe ${target.recipe}`);
+      attempt = new Attempt(journal, recipe, host);
+    } catch (error) {
+      log.bug("attempt cannot go on", error, { build, attempt: number });
+      void this.#discard(journal);
+      return;
+    }
     const end = attempt
       .run()
       .then(() => send({ t: "done", build, attempt: number }))
@@ -175,10 +187,14 @@ export class Attempts {
     const { build, attempt } = journal.assignment;
     const { host, log, send } = this.#parts;
     log.info("attempt given up", { build, attempt });
-    const owner = { agent: host.agent, build, attempt };
-    await host.docker.clean(owner).catch((error: unknown) => host.unclean(owner, messageOf(error)));
-    await journal.remove();
+    await cleanHost(host, { agent: host.agent, build, attempt });
+    try {
+      await journal.remove();
+    } catch (error) {
+      log.bug("journal not removed", error, { build, attempt });
+    }
     send({ t: "done", build, attempt });
+    this.#changed.open();
   }
 }
 

@@ -27,7 +27,7 @@ const STEADY_MS = 10_000;
 const WELCOME_MS = SUSPECT_AFTER_MS;
 /** Milliseconds between two looks at the lease. */
 const TICK_MS = 1_000;
-/** Problem codes with which the edge refuses this agent for good; anything else may pass. */
+/** Statuses of refusals that no later try changes: not registered, removed, or not this agent's key. */
 const FINAL_STATUS = new Set([401, 403, 404]);
 
 type Frame<T extends ControlDown["t"]> = Extract<ControlDown, { t: T }>;

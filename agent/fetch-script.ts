@@ -29,6 +29,7 @@ exit $status
 
 const GIT = `set -u
 umask 022
+find /build -mindepth 1 -delete || exit 70
 mkdir -p /build/meta /build/home /build/tmp /build/out "$RAILHEAD_DIR" && cd "$RAILHEAD_DIR" || exit 70
 errors=/build/meta/errors
 printf '%s' "$RAILHEAD_GITCONFIG" >"$GIT_CONFIG_GLOBAL"
@@ -81,7 +82,7 @@ obtain() {
 
 git init -q --template= --object-format="$RAILHEAD_FORMAT" . || exit 70
 # Relative submodules are resolved against it, and makefiles ask for it.
-git remote add origin "$RAILHEAD_URL" || exit 70
+git remote add origin "$RAILHEAD_ORIGIN" || exit 70
 
 if ! each obtain; then
   grep -Eqi 'not our ref|unadvertised object|find remote ref|remote did not send' $errors && fail ${FETCH_EXIT.no_such_commit}

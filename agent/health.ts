@@ -41,9 +41,12 @@ export class Health {
     this.#unclean.set(`${build}-${attempt}`, `build ${build} could not be cleaned away: ${why}`);
   }
 
-  /** The reaper went through: what was left is gone. */
-  cleaned(): void {
-    this.#unclean.clear();
+  /** What is unclean now; call the answer once the reaper went through without an error. */
+  reaping(): () => void {
+    const before = [...this.#unclean.keys()];
+    return () => {
+      for (const attempt of before) this.#unclean.delete(attempt);
+    };
   }
 
   async look(): Promise<void> {

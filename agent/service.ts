@@ -201,9 +201,11 @@ export class Service {
     const housekeeping = this.#housekeeping.owner;
     try {
       const live = [...this.#attempts.held(), ...(housekeeping ? [housekeeping] : [])];
-      const removed = await docker.reap(identity.agent, live);
+      const cleaned = this.#health.reaping();
+      const reaping = docker.reap(identity.agent, live);
+      const removed = await within(reaping, ROUND_MS, "the engine takes too long");
       if (removed.length > 0) log.info("removed leftovers", { count: removed.length });
-      this.#health.cleaned();
+      cleaned();
     } catch (error) {
       log.warn("leftovers could not be removed", { why: messageOf(error) });
     }

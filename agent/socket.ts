@@ -79,6 +79,7 @@ export class Socket {
   }
 
   close(code = 1000, reason = ""): void {
+    this.#stopHeartbeat();
     this.#socket.close(code, reason);
   }
 
@@ -131,9 +132,13 @@ export class Socket {
   #finish(end: SocketEnd): void {
     if (this.#ended) return;
     this.#ended = true;
+    this.#stopHeartbeat();
+    this.#events.ended(end);
+  }
+
+  #stopHeartbeat(): void {
     clearInterval(this.#heartbeat);
     clearTimeout(this.#dead);
-    this.#events.ended(end);
   }
 }
 

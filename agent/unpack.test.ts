@@ -40,6 +40,7 @@ describe("what comes out of a container", () => {
       max_files: limits.files ?? 100,
       head_bytes: 4,
       look: (head) => head.toString("latin1"),
+      signal: new AbortController().signal,
     });
   };
 
@@ -139,6 +140,25 @@ describe("what comes out of a container", () => {
     await assert.rejects(read(many, { files: 4 }), ArchiveTooLarge);
   });
 
+  test("folders count, though they are not kept", async () => {
+    const folders = Array.from({ length: 5 }, (_, i) => ({
+      name: `out/${i}/`,
+      type: "directory" as const,
+    }));
+    await assert.rejects(read(folders, { files: 4 }), /more than 4 folders/);
+  });
+
+  test("is left where it is when the attempt is stopped", async () => {
+    const reason = new AbortController();
+    reason.abort();
+    const bytes = await tarOf([{ name: "out/a", body: Buffer.alloc(5000, 1) }]);
+    const options = { into, strip: 1, max_bytes: 1e6, max_files: 10, head_bytes: 0 };
+    await assert.rejects(
+      unpack(Readable.from([bytes]), { ...options, look: () => null, signal: reason.signal }),
+      { name: "AbortError" },
+    );
+  });
+
   test("a hard link cannot get around the limit of bytes", async () => {
     const links = Array.from({ length: 10 }, (_, i) => ({
       name: `out/l${i}`,
@@ -159,6 +179,7 @@ describe("what comes out of a container", () => {
       max_files: 10,
       head_bytes: 0,
       look: () => null,
+      signal: new AbortController().signal,
     };
     const bytes = await tarOf([{ name: "out/a", body: Buffer.alloc(5000, 1) }]);
     await assert.rejects(unpack(Readable.from([bytes.subarray(0, 3000)]), options));

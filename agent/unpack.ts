@@ -2,7 +2,7 @@
  * Reads what comes out of a container as a tar, which is hostile: files are stored under numbers, so that
  * no path of the host is ever made out of a name, and links are never followed.
  */
-import { createWriteStream } from "node:fs";
+import { open } from "node:fs/promises";
 import { join } from "node:path";
 import type { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
@@ -39,12 +39,16 @@ export type UnpackOptions<T> = {
   /** Bytes of a file's start that `look` gets. */
   head_bytes: number;
   look: (head: Buffer) => T;
+  /** Ends it early. */
+  signal: AbortSignal;
 };
 
 /** Bytes of one segment of a name; file systems take no more. */
 const SEGMENT_BYTES = 255;
 /** Bytes of a whole name. */
 const NAME_BYTES = 1024;
+/** Characters of a name that was left out, as it is shown: the end tells more. */
+const SHOWN_CHARS = 120;
 /** Control characters, what was no UTF-8, and what is a separator on Windows. */
 const UNSAFE = /[\p{Cc}\p{Cs}\\\ufffd]/gu;
 
@@ -59,14 +63,25 @@ export async function unpack<T>(
 ): Promise<{ files: Unpacked<T>[]; dropped: Dropped[] }> {
   const contents = new Contents<T>(options);
   const extract = tar.extract();
-  const reading = pipeline(source, extract);
-  reading.catch(() => {}); // the loop ends with the same error
-  for await (const entry of extract) {
-    // streamx does not type what its streams carry.
-    await contents.add(entry.header, entry as AsyncIterable<Buffer>);
-    entry.resume();
+  let cause: unknown;
+  const reading = pipeline(source, extract, { signal: options.signal }).catch((error: unknown) => {
+    cause = error;
+  });
+  try {
+    for await (const entry of extract) {
+      // streamx does not type what its streams carry.
+      await contents.add(entry.header, entry as AsyncIterable<Buffer>);
+      entry.resume();
+    }
+  } catch (error) {
+    await reading;
+    // When the source fails, the loop only knows that its own stream was destroyed.
+    throw error instanceof Error && "code" in error && error.code === "STREAM_DESTROYED"
+      ? cause
+      : error;
   }
   await reading;
+  if (cause !== undefined) throw cause;
   return { files: [...contents.files.values()], dropped: contents.dropped };
 }
 
@@ -78,28 +93,35 @@ class Contents<T> {
   /** By the name in the tar, which is what a hard link says. */
   readonly #originals = new Map<string, Unpacked<T>>();
   #bytes = 0;
-  #entries = 0;
+  #fileCount = 0;
+  #folderCount = 0;
 
   constructor(options: UnpackOptions<T>) {
     this.#options = options;
   }
 
   async add(header: Header, body: AsyncIterable<Buffer>): Promise<void> {
+    const { max_files, max_bytes, strip } = this.#options;
+    if (header.type === "directory") this.#folderCount += 1;
+    else this.#fileCount += 1;
+    if (this.#fileCount > max_files)
+      throw new ArchiveTooLarge(`The build made more than ${max_files} files`);
+    if (this.#folderCount > max_files)
+      throw new ArchiveTooLarge(`The build made more than ${max_files} folders`);
     if (header.type === "directory") return;
-    this.#entries += 1;
-    if (this.#entries > this.#options.max_files)
-      throw new ArchiveTooLarge(`The build made more than ${this.#options.max_files} files`);
     const original = header.type === "link" ? this.#originals.get(header.linkname) : undefined;
-    const name = safeName(header.name, this.#options.strip);
-    const why = this.#refuses(header, name, original);
-    if (name === null || why !== null) {
-      this.dropped.push({ name: showName(header.name), why: why ?? "" });
-      return;
-    }
+    const name = safeName(header.name, strip);
+    const drop = (why: string) =>
+      void this.dropped.push({ name: showName(header.name, strip), why });
+    if (header.type === "symlink") return drop("it is a symbolic link");
+    if (header.type !== "file" && header.type !== "contiguous-file" && original === undefined)
+      return drop("it is no regular file");
+    if (name === null) return drop("its name leads out of the archive or is too long");
+    if (this.#taken(name)) return drop("another file has its name");
     const size = original?.size ?? header.size;
     this.#bytes += size;
-    if (this.#bytes > this.#options.max_bytes)
-      throw new ArchiveTooLarge(`The build made more than ${this.#options.max_bytes} bytes`);
+    if (this.#bytes > max_bytes)
+      throw new ArchiveTooLarge(`The build made more than ${max_bytes} bytes`);
     const file = original
       ? { ...original, name }
       : { name, size, executable: isExecutable(header), ...(await this.#store(body)) };
@@ -108,33 +130,26 @@ class Contents<T> {
     for (const parent of parents(name)) this.#folders.add(parent);
   }
 
-  #refuses(header: Header, name: string | null, original: Unpacked<T> | undefined): string | null {
-    if (name === null) return "its name leads out of the archive or is too long";
-    if (header.type === "symlink") return "it is a symbolic link";
-    if (header.type !== "file" && header.type !== "contiguous-file" && original === undefined)
-      return "it is no regular file";
-    const taken = this.files.has(name) || this.#folders.has(name);
-    if (taken || parents(name).some((parent) => this.files.has(parent)))
-      return "another file has its name";
-    return null;
+  #taken(name: string): boolean {
+    if (this.files.has(name) || this.#folders.has(name)) return true;
+    return parents(name).some((parent) => this.files.has(parent));
   }
 
   async #store(body: AsyncIterable<Buffer>): Promise<{ file: string; seen: T }> {
     const { into, head_bytes, look } = this.#options;
-    const file = join(into, String(this.#entries));
+    const file = join(into, String(this.#fileCount));
     const head: Buffer[] = [];
     let missing = head_bytes;
-    await pipeline(
-      body,
-      async function* (chunks: AsyncIterable<Buffer>) {
-        for await (const chunk of chunks) {
-          if (missing > 0) head.push(Buffer.from(chunk.subarray(0, missing)));
-          missing -= Math.min(missing, chunk.length);
-          yield chunk;
-        }
-      },
-      createWriteStream(file, { flags: "wx", mode: 0o600 }),
-    );
+    const handle = await open(file, "wx", 0o600);
+    try {
+      for await (const chunk of body) {
+        if (missing > 0) head.push(Buffer.from(chunk.subarray(0, missing)));
+        missing -= Math.min(missing, chunk.length);
+        await handle.writeFile(chunk);
+      }
+    } finally {
+      await handle.close();
+    }
     return { file, seen: look(Buffer.concat(head)) };
   }
 }
@@ -152,8 +167,9 @@ export function safeName(raw: string, strip = 0): string | null {
   return name === "" || Buffer.byteLength(name) > NAME_BYTES ? null : name;
 }
 
-function showName(raw: string): string {
-  return raw.replace(UNSAFE, "_").slice(-120);
+function showName(raw: string, strip: number): string {
+  const segments = raw.split("/").filter((segment) => segment !== "");
+  return segments.slice(strip).join("/").replace(UNSAFE, "_").slice(-SHOWN_CHARS);
 }
 
 function isExecutable(header: Header): boolean {

@@ -159,7 +159,12 @@ export class Uplink {
   #session(): Promise<SocketEnd> {
     return new Promise((resolve) => {
       let overdue: NodeJS.Timeout | undefined;
-      const stop = () => socket.close(1000, "done");
+      const stop = () => {
+        // Nobody waits for the other side's goodbye: the slot is free.
+        this.#ready = false;
+        socket.close(1000, "done");
+        resolve({ kind: "closed", code: 1000, reason: "done" });
+      };
       const socket = new Socket(this.#url, this.#lease, {
         opened: () => {
           socket.send(JSON.stringify(this.#start));

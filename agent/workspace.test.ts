@@ -96,7 +96,7 @@ describe("fetching a repository", { concurrency: false }, () => {
         JSON.stringify(ended) + (await inspectAll(`railhead.build=${ended.owner.build}`));
       for (const word of [SECRET, RIGHT.slice(6), "wr0ng-guess", WRONG.slice(6)])
         assert.equal(seen.includes(word), false);
-      assert.match(output(ended), /url = http:\/\/127\.0\.0\.1:\d+\/ada\/secret\.git/);
+      assert.match(output(ended), /url = https:\/\/git\.example\/ada\/secret\.git/);
     });
   });
 

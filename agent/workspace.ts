@@ -56,6 +56,8 @@ export type Fetched = {
 
 /** Bytes of the fetch container's facts. */
 const RESULT_BYTES = 256 * 1024;
+/** Characters of git's words that a reason quotes. */
+const QUOTE_CHARS = 400;
 const COMMIT = /^(?:[0-9a-f]{40}|[0-9a-f]{64})$/;
 /** What git allows in a tag, less what it reads as a pattern. */
 const TAG = /^[^\s~^:?*[\\-][^\s~^:?*[\\]*$/;
@@ -71,7 +73,7 @@ export function fetchNetwork(base: string): Network {
 }
 
 /**
- * Fills a fresh workspace volume. Anything that an earlier try of the phase left is removed before.
+ * Fills the workspace volume. What an earlier try of the phase left in it is removed first.
  * @throws RecipeFailure no_such_version, clone_error; what `context.run` throws
  */
 export async function fetchSource(
@@ -83,8 +85,6 @@ export async function fetchSource(
     throw new RecipeFailure("no_such_version", "The version is no tag or commit that git takes.");
   const { docker, owner, limits } = context;
   const volume = workspaceVolume(owner);
-  await (await docker.adopt(owner, "fetch"))?.remove();
-  await docker.removeVolume(volume);
   await docker.createVolume({
     name: volume,
     labels: ownerLabels(owner),
@@ -139,6 +139,8 @@ function gitEnvironment(source: Source): Record<string, string> {
     RAILHEAD_DIR: checkoutFolder(source),
     RAILHEAD_BASE: source.base,
     RAILHEAD_URL: `${source.base}${source.path}`,
+    // What a makefile sees: the name that users know, not where this operator's host lies.
+    RAILHEAD_ORIGIN: `https://${source.remote}${source.path}`,
     RAILHEAD_COMMIT: source.commit,
     RAILHEAD_TAG: source.tag ?? "",
     RAILHEAD_FORMAT: source.commit.length === 64 ? "sha256" : "sha1",
@@ -213,7 +215,9 @@ const ADVICE: [RegExp, string][] = [
 
 function cloneFailure(code: number, tail: string[], source: Source): RecipeFailure {
   const said = tail.filter((line) => /^(?:fatal|error|remote): /.test(line));
-  const words = (said.at(-1) ?? tail.at(-1) ?? "git said nothing").slice(0, 400);
+  const words = (said.at(-1) ?? tail.at(-1) ?? "git said nothing")
+    .replaceAll(source.base, `https://${source.remote}`)
+    .slice(0, QUOTE_CHARS);
   if (code === FETCH_EXIT.no_such_commit)
     return new RecipeFailure(
       "no_such_version",

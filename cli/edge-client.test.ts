@@ -134,11 +134,11 @@ test("a log is whole, every entry once, across cuts in the middle of a line", as
     else response.end();
   });
   const seen: number[] = [];
-  const cuts: string[] = [];
-  for await (const entry of readLog(client, ID, { follow: true, onCut: (why) => cuts.push(why) }))
+  let cuts = 0;
+  for await (const entry of readLog(client, ID, { follow: true, onCut: () => cuts++ }))
     seen.push(entry.position);
   assert.deepEqual(seen, [1, 2, 3, 4, 5, 6, 7]);
-  assert.equal(cuts.length, 2);
+  assert.equal(cuts, 2);
   assert.deepEqual(asked, [
     "?after=0&follow=1",
     "?after=3&follow=1",

@@ -103,7 +103,7 @@ export class EdgeClient {
     return await this.#json(z.array(agentViewSchema), "GET", "/api/agents");
   }
 
-  /** Acts on an agent by its id. */
+  /** Acts on an agent by its id or name. */
   async actOnAgent(agent: string, action: AgentAction, reason = ""): Promise<void> {
     const path = `/api/agents/${encodeURIComponent(agent)}`;
     const response =

@@ -21,7 +21,7 @@ export type LogOptions = {
   follow: boolean;
   signal?: AbortSignal;
   /** Told when the connection was lost and is tried again. */
-  onCut?: (why: string) => void;
+  onCut?: () => void;
 };
 
 /** Cuts in a row without a single new entry after which we give up. */
@@ -53,7 +53,7 @@ export async function* readLog(
     } catch (error) {
       if (options.signal?.aborted) return;
       if (!mayPass(error) || ++cuts > MAX_CUTS) throw error;
-      options.onCut?.(error instanceof Error ? error.message : String(error));
+      options.onCut?.();
       await sleep(Math.min(FIRST_PAUSE_MS * 2 ** (cuts - 1), LONGEST_PAUSE_MS));
     }
   }
@@ -92,6 +92,9 @@ async function* lines(body: ReadableStream<Uint8Array> | null): AsyncGenerator<s
     for (const part of parts) if (part.trim() !== "") yield part;
   }
 }
+
+/** What people are told then. */
+export const CUT = "(The connection to the edge was cut; trying again.)";
 
 /** An entry as people read it. */
 export function plainLine(entry: LogLine): string {

@@ -1,3 +1,4 @@
+#!/usr/bin/env node
 /** `railhead`: the command line. */
 import { Command, CommanderError, Option } from "commander";
 import { runAgent } from "./commands/agent.ts";

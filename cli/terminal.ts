@@ -23,7 +23,7 @@ export class StatusLine {
   set(text: string): void {
     if (!this.#shown) return;
     this.#clear();
-    this.#text = text.slice(0, Math.max(10, (process.stderr.columns ?? 80) - 1));
+    this.#text = text.slice(0, Math.max(10, (process.stderr.columns || 80) - 1));
     process.stderr.write(this.#text);
   }
 

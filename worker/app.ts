@@ -9,10 +9,11 @@ import { methodNotAllowed } from "hono/method-not-allowed";
 import type * as z from "zod";
 import { BODY_BYTES } from "../shared/limits.ts";
 import { Problem, type ProblemCode } from "../shared/problem.ts";
+import type { AppEnv } from "./app-env.ts";
 import { readConfig } from "./config.ts";
 import { respond, respondWithError } from "./respond.ts";
 
-export type AppEnv = { Bindings: Env };
+export type { AppEnv };
 export type App = OpenAPIHono<AppEnv>;
 
 /** Routes that answer whatever the settings are, so that a broken deployment can be looked at. */

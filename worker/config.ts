@@ -55,7 +55,7 @@ function parseRemotes(text: string): Map<string, string> {
   const entries = words(text);
   for (const entry of entries.length > 0 ? entries : DEFAULT_REMOTES) {
     const remote = parseRemote(entry);
-    if ("error" in remote) throw notReady("RAILHEAD_REMOTES", `is malformed: ${remote.error}`);
+    if ("error" in remote) throw notReady("RAILHEAD_REMOTES", remote.error);
     if (remotes.has(remote.host)) throw notReady("RAILHEAD_REMOTES", `names ${remote.host} twice`);
     remotes.set(remote.host, remote.base);
   }

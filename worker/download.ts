@@ -36,7 +36,7 @@ export async function serveFile(
   name: string,
 ): Promise<Response | null> {
   const file = manifest.files.find((candidate) => candidate.name === name);
-  if (file !== undefined) return serve(c, manifest, name, stored(c.env.ARTIFACTS, manifest, file));
+  if (file !== undefined) return serve(c, manifest, name, stored(c.env, manifest, file));
   const text = checksums(manifest, name);
   if (text !== null) return serve(c, manifest, name, await generated(manifest, text));
   const names = manifest.files.map((candidate) => candidate.name).join(", ");
@@ -46,15 +46,15 @@ export async function serveFile(
   );
 }
 
-function stored(bucket: R2Bucket, manifest: Manifest, file: ManifestFile): Content {
+function stored(env: Env, manifest: Manifest, file: ManifestFile): Content {
   return {
     etag: `"${file.sha256}"`,
     modified_at: Date.parse(manifest.created_at),
     size: file.size,
     type: file.content_type,
-    exists: async () => (await headFile(bucket, file.key)) !== null,
+    exists: async () => (await headFile(env.ARTIFACTS, file.key)) !== null,
     read: async (offset, length) => {
-      const object = await getFile(bucket, file.key, {
+      const object = await getFile(env.ARTIFACTS, file.key, {
         ...(length < file.size ? { range: { offset, length } } : {}),
         onlyIf: new Headers({ "if-match": `"${file.etag}"` }),
       });

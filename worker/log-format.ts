@@ -1,6 +1,6 @@
 /** The three shapes of a log over HTTP. */
 import { type LogEntry, toPlain, toWire } from "../shared/log.ts";
-import { acceptQuality } from "./respond.ts";
+import { acceptQuality } from "./accept.ts";
 
 export type LogFormat = "ndjson" | "plain" | "sse";
 
@@ -42,8 +42,8 @@ export function renderEntries(
   return text;
 }
 
-/** How a stream begins: an EventSource learns when to come back. */
-export function renderStart(format: LogFormat): string {
+/** Tells an EventSource when to come back, once the stream ends or is cut off. */
+export function renderRetry(format: LogFormat): string {
   return format === "sse" ? `retry: ${SSE_RETRY_MS}\n\n` : "";
 }
 

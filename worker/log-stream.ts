@@ -9,7 +9,7 @@ import {
   renderEnd,
   renderEntries,
   renderKeepAlive,
-  renderStart,
+  renderRetry,
 } from "./log-format.ts";
 
 /** The page behind `after`, once there is something or `wait_ms` have passed. */
@@ -36,9 +36,11 @@ export function streamLog(
   return new ReadableStream(
     {
       async pull(controller) {
-        const { done, value } = await chunks.next();
-        if (done) controller.close();
-        else controller.enqueue(encoder.encode(value));
+        // A pull must bring something, or it is not repeated.
+        let next = await chunks.next();
+        while (!next.done && next.value === "") next = await chunks.next();
+        if (next.done) controller.close();
+        else controller.enqueue(encoder.encode(next.value));
       },
       async cancel() {
         await chunks.return(undefined);
@@ -53,18 +55,16 @@ async function* renderedPages(
   format: LogFormat,
   view: LogView,
 ): AsyncGenerator<string, void, undefined> {
-  const start = renderStart(format);
-  if (start !== "") yield start;
+  const retry = renderRetry(format);
+  yield retry;
+  let ended = false;
   for await (const page of logPages(source, view)) {
-    const text = renderEntries(format, view.build_id, page.entries);
-    const after = page.end ? renderEnd(format, page.position) : "";
-    const chunk = text + after;
-    if (chunk !== "") yield chunk;
-    else if (view.follow) {
-      const alive = renderKeepAlive(format);
-      if (alive !== "") yield alive;
-    }
+    ended = page.end;
+    const chunk = renderEntries(format, view.build_id, page.entries);
+    yield chunk === "" && view.follow && !ended ? renderKeepAlive(format) : chunk;
+    if (ended) yield renderEnd(format, page.position);
   }
+  if (!ended && view.follow) yield retry;
 }
 
 /** Pages from `view.after` on, empty ones too, until the end, the present, or the time of the view is over. */

@@ -2,13 +2,13 @@
 import { Problem } from "../shared/problem.ts";
 import type { AdmissionLimits } from "./core/admission.ts";
 
-const DEFAULTS = {
-  RAILHEAD_RATE_PER_MINUTE: 60,
-  RAILHEAD_QUEUE_LIMIT: 1_000,
-  RAILHEAD_EXPECT_AGENTS: 0,
+const COUNTS = {
+  RAILHEAD_RATE_PER_MINUTE: { usual: 60, least: 1 },
+  RAILHEAD_QUEUE_LIMIT: { usual: 1_000, least: 1 },
+  RAILHEAD_EXPECT_AGENTS: { usual: 0, least: 0 },
 } as const;
 
-type Name = keyof typeof DEFAULTS;
+type Name = keyof typeof COUNTS;
 /** Absent in a deployment whose wrangler.toml is older than the setting. */
 type Settings = { readonly [name in Name]?: string };
 
@@ -26,11 +26,12 @@ export function expectedAgents(env: Settings): number {
 }
 
 function count(env: Settings, name: Name): number {
+  const { usual, least } = COUNTS[name];
   const text = env[name]?.trim() ?? "";
-  if (text === "") return DEFAULTS[name];
-  if (/^\d{1,7}$/.test(text)) return Number(text);
+  if (text === "") return usual;
+  if (/^\d{1,7}$/.test(text) && Number(text) >= least) return Number(text);
   throw new Problem(
     "not_ready",
-    `The Worker is not set up: ${name} must be a whole number. See docs/operating.md.`,
+    `The Worker is not set up: ${name} must be a whole number, ${least} or more. See docs/operating.md.`,
   );
 }

@@ -2,7 +2,8 @@
 import type { Context } from "hono";
 import { HTTPException } from "hono/http-exception";
 import { Problem, type ProblemCode } from "../shared/problem.ts";
-import type { AppEnv } from "./app.ts";
+import { prefersPlainText } from "./accept.ts";
+import type { AppEnv } from "./app-env.ts";
 
 /** What hono and its middleware throw, as our codes. */
 const CODE_OF_STATUS: Record<number, ProblemCode> = {
@@ -49,37 +50,6 @@ export function problemBody(problem: Problem): Record<string, unknown> {
     code: problem.code,
   };
   return { ...standard, ...problem.members, ...standard };
-}
-
-/** True when `text/plain` is asked for before any JSON, or by curl, which asks for nothing. */
-export function prefersPlainText(
-  accept: string | undefined,
-  userAgent: string | undefined,
-): boolean {
-  if (accept === undefined || accept.trim() === "*/*" || accept.trim() === "")
-    return /^curl\//i.test(userAgent ?? "");
-  return acceptQuality(accept, "text/plain") > jsonQuality(accept);
-}
-
-function jsonQuality(accept: string): number {
-  return Math.max(
-    acceptQuality(accept, "application/json"),
-    acceptQuality(accept, "application/problem+json"),
-  );
-}
-
-/** The quality (0 to 1) that an Accept header gives a media type, by its most specific range (RFC 9110 section 12.5.1). */
-export function acceptQuality(accept: string, type: string): number {
-  const major = type.slice(0, type.indexOf("/"));
-  let best = { rank: -1, quality: 0 };
-  for (const part of accept.toLowerCase().split(",")) {
-    const [range = "", ...parameters] = part.split(";").map((piece) => piece.trim());
-    const rank = [`*/*`, `${major}/*`, type].indexOf(range);
-    if (rank <= best.rank) continue;
-    const q = parameters.find((parameter) => parameter.startsWith("q="))?.slice(2) ?? "1";
-    best = { rank, quality: Math.min(Math.max(Number(q) || 0, 0), 1) };
-  }
-  return best.quality;
 }
 
 function toProblem(error: unknown, c: Context<AppEnv>): Problem {

@@ -121,7 +121,7 @@ async function derive(secret: string, purpose: Purpose): Promise<Uint8Array<Arra
   return new Uint8Array(bits);
 }
 
-async function aesKey(env: Secrets): Promise<CryptoKey> {
+async function aesKey(env: Secrets) {
   return crypto.subtle.importKey("raw", await subkey(env, "credentials"), "AES-GCM", false, [
     "encrypt",
     "decrypt",

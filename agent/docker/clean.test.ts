@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
-import { readdir } from "node:fs/promises";
+import { readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { promisify } from "node:util";
@@ -93,8 +93,19 @@ test("a disk that lost its volume in a crash is found and removed", async () => 
   const owner = world.owner();
   const name = `railhead-${owner.build}-1`;
   await new Disks(join(world.folder, "disks")).attach(name, 64 * MIB);
-  assert.equal((await remains(owner)).length, 3);
+  assert.ok((await remains(owner)).length > 0);
   assert.ok((await world.host.reap(world.agent, [])).includes(name));
+  assert.deepEqual(await remains(owner), []);
+});
+
+test("a disk whose folder was deleted under it holds no loop device after the next reap", async () => {
+  const owner = world.owner();
+  const name = `railhead-${owner.build}-1`;
+  const folder = join(world.folder, "lost", "disks");
+  await new Disks(folder).attach(name, 64 * MIB);
+  await rm(folder, { recursive: true });
+  assert.equal((await remains(owner)).length, 1);
+  await world.host.reap(world.agent, []);
   assert.deepEqual(await remains(owner), []);
 });
 
@@ -115,6 +126,24 @@ test("a cache outlives the boot of its host: its disk finds a loop device again"
   await run("losetup", ["--detach", device]);
   const read = world.spec(world.owner(), "cat /cache/x", { mounts });
   assert.equal((await finish(await world.host.create(read))).stdout, "kept\n");
+});
+
+test("builds that ask for the same cache at once share one", async () => {
+  const spec = {
+    name: `${world.agent}-shared`,
+    labels: { "railhead.cache": "3" },
+    bytes: 16 * MIB,
+  };
+  await Promise.all([1, 2, 3].map(() => world.host.createVolume(spec)));
+  const mounts = [{ volume: spec.name, target: "/cache", read_only: false }];
+  const runs = ["a", "b", "c"].map(async (name) => {
+    const script = `echo ${name} >/cache/${name}; ls -A /cache`;
+    return finish(await world.host.create(world.spec(world.owner(), script, { mounts })));
+  });
+  const seen = (await Promise.all(runs)).map(({ stdout }) => stdout.length);
+  assert.equal(Math.max(...seen), "a\nb\nc\n".length);
+  const { stdout } = await run("losetup", ["--list", "--noheadings", "--output", "BACK-FILE"]);
+  assert.equal(stdout.split("\n").filter((line) => line.includes(spec.name)).length, 1);
 });
 
 test("a volume in use is not removed, and says so", async () => {

@@ -4,18 +4,31 @@
  * after every boot. A disk without a volume is nobody's: volumes are made before their disks and removed before them.
  */
 import { constants } from "node:fs";
-import { mkdir, open, readdir, readlink, rename, rm, stat, symlink } from "node:fs/promises";
+import {
+  mkdir,
+  open,
+  readdir,
+  readlink,
+  realpath,
+  rename,
+  rm,
+  stat,
+  symlink,
+} from "node:fs/promises";
 import { join } from "node:path";
 import { BUILDER_ID } from "./sandbox.ts";
 import { allowed, haveTools, isRoot, tool } from "./tools.ts";
 
 const IMAGE = ".ext4";
 const DEVICE = ".dev";
+/** How the kernel names the file of a disk that was deleted; every volume of ours begins with our name. */
+const DELETED = /\/disks\/railhead-[^/]*\.ext4 \(deleted\)$/;
 /** Attempts at a loop device: two programs may be offered the same free one. */
 const ATTACH_ATTEMPTS = 5;
 
 export class Disks {
   readonly #folder: string;
+  #last: Promise<unknown> = Promise.resolve();
 
   /** @param folder where the disks' files live; the engine must see it under the same path */
   constructor(folder: string) {
@@ -37,11 +50,18 @@ export class Disks {
   }
 
   /** Makes sure that the disk is there and behind its device: a new one is empty. Idempotent. */
-  async attach(name: string, bytes: number): Promise<void> {
+  attach(name: string, bytes: number): Promise<void> {
+    return this.#inTurn(() => this.#attach(name, bytes));
+  }
+
+  /** Takes the disk away, whatever is left of it. Idempotent. */
+  remove(name: string): Promise<void> {
+    return this.#inTurn(() => this.#remove(name));
+  }
+
+  async #attach(name: string, bytes: number): Promise<void> {
     await mkdir(this.#folder, { recursive: true, mode: 0o700 });
-    const image = this.#image(name);
-    const devices = await this.#devices();
-    const device = devices.get(image) ?? (await this.#attachImage(image, bytes));
+    const device = (await this.#attached(name)) ?? (await this.#attachImage(name, bytes));
     if ((await readlink(this.device(name)).catch(() => null)) === device) return;
     const link = `${this.device(name)}.new`;
     await rm(link, { force: true });
@@ -49,10 +69,9 @@ export class Disks {
     await rename(link, this.device(name));
   }
 
-  /** Takes the disk away, whatever is left of it. Idempotent. */
-  async remove(name: string): Promise<void> {
+  async #remove(name: string): Promise<void> {
     await rm(this.device(name), { force: true });
-    const device = (await this.#devices()).get(this.#image(name));
+    const device = await this.#attached(name);
     if (device !== undefined) await tool("losetup", ["--detach", device]);
     await rm(this.#image(name), { force: true });
   }
@@ -61,6 +80,13 @@ export class Disks {
   async list(): Promise<string[]> {
     const files = await readdir(this.#folder).catch(() => []);
     return files.filter((file) => file.endsWith(IMAGE)).map((file) => file.slice(0, -IMAGE.length));
+  }
+
+  /** Frees loop devices of disks, anybody's, whose file was deleted under them: no one can come back to those. */
+  async freeDeleted(): Promise<void> {
+    for (const [image, device] of await this.#devices()) {
+      if (DELETED.test(image)) await tool("losetup", ["--detach", device]).catch(() => {});
+    }
   }
 
   /** Bytes that the disk takes from the host; null when there is none. */
@@ -73,7 +99,21 @@ export class Disks {
     return join(this.#folder, name + IMAGE);
   }
 
-  async #attachImage(image: string, bytes: number): Promise<string> {
+  /** One at a time: two builds may ask for the same cache at once. */
+  #inTurn<T>(act: () => Promise<T>): Promise<T> {
+    const turn = this.#last.then(act);
+    this.#last = turn.catch(() => {});
+    return turn;
+  }
+
+  /** The loop device of the disk. */
+  async #attached(name: string): Promise<string | undefined> {
+    const image = await realpath(this.#image(name)).catch(() => "");
+    return (await this.#devices()).get(image);
+  }
+
+  async #attachImage(name: string, bytes: number): Promise<string> {
+    const image = this.#image(name);
     if (!(await allowed(image, constants.F_OK)) || !(await sound(image)))
       await format(image, bytes);
     for (let attempt = 1; ; attempt++) {
@@ -85,7 +125,7 @@ export class Disks {
     }
   }
 
-  /** Loop devices by the file behind them. */
+  /** Loop devices by the real path of the file behind them. */
   async #devices(): Promise<Map<string, string>> {
     const said = await tool("losetup", ["--json", "--list", "--output", "NAME,BACK-FILE"]);
     if (said.trim() === "") return new Map();

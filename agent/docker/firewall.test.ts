@@ -40,9 +40,17 @@ test("only IPv4 addresses and ranges are taken as exceptions", () => {
 });
 
 test("a rule of others before ours is noticed, those of other agents are not", () => {
-  const ours = "-A INPUT -i rh-1 -j RAILHEAD-IN-rh-1";
-  assert.ok(isAhead(`-P INPUT ACCEPT\n${ours}\n-A INPUT -j ACCEPT\n`, ours));
-  assert.ok(isAhead(`-P INPUT ACCEPT\n-A INPUT -i rh-2 -j RAILHEAD-IN-rh-2\n${ours}\n`, ours));
-  assert.ok(!isAhead(`-P INPUT ACCEPT\n-A INPUT -j ACCEPT\n${ours}\n`, ours));
-  assert.ok(!isAhead("-P INPUT ACCEPT\n", ours));
+  const jump = "-i rh-1 -j RAILHEAD-IN-rh-1";
+  const [ours, other, accept] = [
+    `-A INPUT ${jump}`,
+    "-A INPUT -i rh-2 -j RAILHEAD-IN-rh-2",
+    "-A INPUT -j ACCEPT",
+  ];
+  const ahead = (...rules: string[]) =>
+    isAhead(["-P INPUT ACCEPT", "-A FORWARD -j ACCEPT", ...rules, ""].join("\n"), "INPUT", jump);
+  assert.ok(ahead(ours, accept));
+  assert.ok(ahead(other, ours));
+  assert.ok(!ahead(accept, ours));
+  assert.ok(!ahead(other, accept));
+  assert.ok(!ahead());
 });

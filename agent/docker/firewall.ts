@@ -19,8 +19,11 @@ const PRIVATE = [
   "240.0.0.0/4",
 ];
 
-/** Refused, not dropped: a build learns at once, instead of hanging until its deadline. */
-const REFUSE = "-j REJECT";
+/**
+ * Refused, not dropped: a build learns at once, instead of hanging until its deadline. TCP by a reset, since the kernel
+ * sends only so many ICMP messages.
+ */
+const REFUSE = ["-p tcp -j REJECT --reject-with tcp-reset", "-j REJECT"];
 
 export type Chains = { forward: string; input: string };
 
@@ -75,9 +78,11 @@ export function restoreScript(chains: Chains, servers: string[], allowed: string
     `:${chains.forward} - [0:0]`,
     `:${chains.input} - [0:0]`,
     ...exceptions(chains.forward),
-    ...PRIVATE.map((range) => `-A ${chains.forward} -d ${range} ${REFUSE}`),
+    ...PRIVATE.flatMap((range) => REFUSE.map((rule) => `-A ${chains.forward} -d ${range} ${rule}`)),
+    // Answers to what the host itself asked.
+    `-A ${chains.input} -m conntrack --ctstate RELATED,ESTABLISHED -j RETURN`,
     ...exceptions(chains.input),
-    `-A ${chains.input} ${REFUSE}`,
+    ...REFUSE.map((rule) => `-A ${chains.input} ${rule}`),
     "COMMIT",
     "",
   ].join("\n");
@@ -86,13 +91,15 @@ export function restoreScript(chains: Chains, servers: string[], allowed: string
 /**
  * Whether our jump is where it must be: before every rule of others, which might accept what we refuse.
  *
- * @param listing what `iptables -S CHAIN` printed
- * @param rule the jump, as `-S` prints it
+ * @param listing what `iptables -S` printed
+ * @param chain where the jump is
+ * @param jump the rest of the rule, as `-S` prints it
  */
-export function isAhead(listing: string, rule: string): boolean {
-  for (const line of listing.split("\n")) {
-    if (line === rule) return true;
-    if (line.startsWith("-A ") && !line.includes(" -j RAILHEAD-")) return false;
+export function isAhead(listing: string, chain: string, jump: string): boolean {
+  const rules = listing.split("\n").filter((line) => line.startsWith(`-A ${chain} `));
+  for (const rule of rules) {
+    if (rule === `-A ${chain} ${jump}`) return true;
+    if (!rule.includes(" -j RAILHEAD-")) return false;
   }
   return false;
 }

@@ -46,6 +46,11 @@ export class Flow {
     this.#wakeReader();
   }
 
+  /** Wakes who waits for room, although there is none. */
+  force(): void {
+    for (const wake of this.#wakeWriters.splice(0)) wake();
+  }
+
   /** Resolves when the queue takes more, at once when it does. */
   drained(): Promise<void> {
     if (!this.#full) return Promise.resolve();
@@ -83,7 +88,7 @@ export class Flow {
 
   #release(): void {
     this.#full = false;
-    for (const wake of this.#wakeWriters.splice(0)) wake();
+    this.force();
   }
 }
 

@@ -14,7 +14,7 @@ import { Engine, type EngineInfo, type Inspected } from "./engine.ts";
 import { isKind } from "./errors.ts";
 import { containerName, LABEL, type Labels, ownerLabels } from "./labels.ts";
 import { OutboundNetwork } from "./network.ts";
-import { knownFrom, Run } from "./run.ts";
+import { type Known, knownFrom, Run } from "./run.ts";
 import { sandbox } from "./sandbox.ts";
 import { diskOf, hasSecurityOption, type Sight, sightOf } from "./sight.ts";
 import { sleep } from "./time.ts";
@@ -43,6 +43,8 @@ export class Host implements DockerHost {
   readonly #engine: Engine;
   readonly #volumes: Volumes;
   readonly #network: OutboundNetwork;
+  /** Handles of containers that have not ended, by id. */
+  readonly #runs = new Map<string, Set<Run>>();
   #about: Promise<{ info: EngineInfo; sight: Sight }> | null = null;
 
   constructor(options: DockerHostOptions) {
@@ -90,7 +92,7 @@ export class Host implements DockerHost {
     const outbound = spec.network.kind === "outbound" ? await this.#network.settle() : null;
     const name = containerName(spec.owner, spec.phase);
     const body = sandbox(spec, { cpus: info.NCPU, outbound });
-    return new Run(this.#engine, this.#volumes, {
+    return this.#handle({
       id: await this.#engine.createContainer(name, body),
       name,
       deadline_ms: spec.deadline_ms,
@@ -103,7 +105,7 @@ export class Host implements DockerHost {
     this.#own(owner);
     const found = await this.#find(containerName(owner, phase));
     if (found === null || found.Config.Labels[LABEL.agent] !== this.#agent) return null;
-    const run = new Run(this.#engine, this.#volumes, knownFrom(found));
+    const run = this.#handle(knownFrom(found));
     await run.resume(found);
     return run;
   }
@@ -151,6 +153,7 @@ export class Host implements DockerHost {
     const removed: string[] = [];
     for (const container of await this.#engine.containers(labels)) {
       if (!condemned(container.Labels)) continue;
+      for (const run of this.#runs.get(container.Id) ?? []) run.letGo();
       await insist(() => this.#engine.removeContainer(container.Id));
       removed.push(container.Names[0]?.slice(1) ?? container.Id);
     }
@@ -161,6 +164,17 @@ export class Host implements DockerHost {
       removed.push(volume.Name);
     }
     return removed;
+  }
+
+  #handle(known: Known): Run {
+    const run = new Run(this.#engine, this.#volumes, known);
+    const same = this.#runs.get(run.id) ?? new Set();
+    this.#runs.set(run.id, same.add(run));
+    run.ended.then(() => {
+      same.delete(run);
+      if (same.size === 0) this.#runs.delete(run.id);
+    });
+    return run;
   }
 
   async #find(name: string): Promise<Inspected | null> {

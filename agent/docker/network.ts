@@ -26,6 +26,8 @@ export class OutboundNetwork {
   readonly #bridge: string;
   readonly #chains: Chains;
   readonly #allowed: string[];
+  /** Found able once. */
+  #able = false;
   #settling: Promise<string | null> | null = null;
 
   /** @param allowedAddresses CIDRs that containers may reach although they are private or the host's */
@@ -68,7 +70,8 @@ export class OutboundNetwork {
   }
 
   async #settle(): Promise<string | null> {
-    if (!(await this.able())) return null;
+    this.#able ||= await this.able();
+    if (!this.#able) return null;
     // Rules first: the network is never there without them.
     await this.#setRules();
     await this.#createNetwork();
@@ -104,10 +107,10 @@ export class OutboundNetwork {
   async #setRules(): Promise<void> {
     const script = restoreScript(this.#chains, await resolvers(), this.#allowed);
     await tool("iptables-restore", ["-w", "--noflush"], { input: script });
+    const listing = await tool("iptables", ["-w", "-S"]);
     for (const [chain, own] of this.#jumps()) {
-      const listing = await tool("iptables", ["-w", "-S", chain]);
       const jump = this.#jump(own);
-      if (isAhead(listing, ["-A", chain, ...jump].join(" "))) continue;
+      if (isAhead(listing, chain, jump.join(" "))) continue;
       await passes("-D", chain, ...jump);
       await tool("iptables", ["-w", "-I", chain, "1", ...jump]);
     }

@@ -65,9 +65,20 @@ test("a paused container can still be killed", async () => {
   assert.equal((await handle.wait()).killed, "cancel");
 });
 
+test("a flood that ignores TERM, and that nobody reads, ends by a kill within its grace", async () => {
+  const owner = world.owner();
+  const handle = await world.host.create(world.spec(owner, "trap '' TERM; yes; sleep 300"));
+  await handle.start();
+  await until("the pause", async () => (await status(handle.id)) === "paused");
+  await handle.kill("cancel", 500);
+  assert.equal((await handle.wait()).killed, "cancel");
+  const { stdout } = await collect(handle.output());
+  assert.ok(stdout.length > 0 && stdout.length < 16 * MIB);
+});
+
 test("a consumer that stops reading does not stop the container", async () => {
   const owner = world.owner();
-  const handle = await world.host.create(world.spec(owner, "yes | head -c 20000000; exit 5"));
+  const handle = await world.host.create(world.spec(owner, "head -c 20000000 /dev/zero; exit 5"));
   await handle.start();
   for await (const _ of handle.output()) break;
   assert.equal((await handle.wait()).code, 5);

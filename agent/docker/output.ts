@@ -2,9 +2,10 @@
  * A container's output, every byte once: attached while it can be, and from what the engine kept when the connection
  * broke or the container is an adopted one.
  *
- * A consumer that does not take it makes the container wait. Attached, the engine's own buffers do that, but when the
- * container ends the engine waits for its reader two seconds only, and then drops what is left. So a container whose
- * reader stalls is paused (it cannot end then), and one that is ending is read at once, which is little.
+ * A consumer that does not take it makes the container wait. Attached, the engine's own buffers do that, but not at
+ * its end: then the engine waits two seconds for its reader, drops what is left, and may keep the container locked for
+ * as long as the connection is there and not read. So a container whose reader stalls is paused (it cannot end then),
+ * and one that is ending or being killed is read at once.
  */
 import type { Duplex, Readable } from "node:stream";
 import type { Chunk } from "./contracts.ts";
@@ -13,13 +14,13 @@ import type { Engine } from "./engine.ts";
 import { isKind } from "./errors.ts";
 import { FLOW_HIGH_BYTES, Flow } from "./flow.ts";
 import { Kept } from "./kept.ts";
-import { sleep, within } from "./time.ts";
+import { atMost, sleep, within } from "./time.ts";
 
 /** Milliseconds that a full queue is waited for before the container is paused. */
 const STALL_MS = 250;
 /** Milliseconds in which a container that is not about to end can be paused. */
 const PAUSE_MS = 500;
-/** Bytes that an ending container may still have in the engine's buffers. */
+/** Bytes that are queued of a container that is ending: more than the engine's buffers hold. */
 const ENDING_BYTES = FLOW_HIGH_BYTES + 4 * 1024 ** 2;
 /** Milliseconds between the end of the output and the end of its container, when the connection is whole. */
 const SETTLE_MS = 1_000;
@@ -47,7 +48,8 @@ export class Output {
   #attached: Duplex | null = null;
   #source: Readable | null = null;
   #abandoned = false;
-  /** Never paused any more: it is being killed. */
+  #pumping = false;
+  /** Never made to wait any more: it is being killed. */
   #freed = false;
   #paused = false;
   #ending = false;
@@ -68,12 +70,19 @@ export class Output {
     this.#attached = stream;
   }
 
-  /** The one iteration over all of the output. */
-  read(): AsyncIterable<Chunk> {
+  /** Begins to take the output, whether or not somebody reads it. */
+  begin(): void {
+    if (this.#pumping) return;
+    this.#pumping = true;
     this.#pump().then(
       () => this.#flow.close(),
       (error: unknown) => this.#flow.close(error),
     );
+  }
+
+  /** The one iteration over all of the output. */
+  read(): AsyncIterable<Chunk> {
+    this.begin();
     return this.#flow.read();
   }
 
@@ -87,9 +96,10 @@ export class Output {
     return !kept.mayBeCut;
   }
 
-  /** Lets a paused container go on, for good. */
+  /** Lets the container go on to its end, which is near: what it writes beyond a bound is dropped from now on. */
   async free(): Promise<void> {
     this.#freed = true;
+    this.#flow.force();
     await this.#unpause();
   }
 
@@ -98,7 +108,7 @@ export class Output {
     this.#abandoned = true;
     this.#attached?.destroy();
     this.#source?.destroy();
-    this.#unpause().catch(() => {});
+    this.#unpause();
   }
 
   async #pump(): Promise<void> {
@@ -170,7 +180,8 @@ export class Output {
       if (first === undefined) return;
       const data = parts.length === 1 ? first : Buffer.concat(parts);
       this.#delivered[stream] += data.length;
-      this.#flow.push({ stream, data });
+      const dropped = this.#freed && this.#flow.bytes >= ENDING_BYTES;
+      if (!dropped) this.#flow.push({ stream, data });
       parts = [];
     };
     for (const piece of pieces) {
@@ -185,11 +196,11 @@ export class Output {
 
   /** Resolves when more may be read. */
   async #room(): Promise<void> {
-    if (!this.#flow.full) return;
+    if (!this.#flow.full || this.#freed) return;
     if (this.#ending && this.#flow.bytes < ENDING_BYTES) return;
     if (await within(this.#flow.drained(), STALL_MS)) return;
-    this.#ending = !this.#freed && !(await this.#hold());
-    if (this.#ending) return;
+    this.#ending = !(await this.#hold());
+    if (this.#ending || this.#freed) return;
     await this.#flow.drained();
     await this.#unpause();
   }
@@ -197,16 +208,20 @@ export class Output {
   /** Pauses the container. @returns false when it is ending, so that its output must be read now */
   async #hold(): Promise<boolean> {
     const pausing = this.#engine.pause(this.#id).then(
-      () => true,
-      () => false,
+      () => {
+        this.#paused = true;
+      },
+      () => {},
     );
     if (!(await within(pausing, PAUSE_MS))) {
-      pausing.then((late) => (late ? this.#engine.unpause(this.#id) : null)).catch(() => {});
+      pausing.then(() => this.#unpause());
       return false;
     }
-    this.#paused = await pausing;
     if (this.#freed || this.#abandoned) await this.#unpause();
-    return this.#paused || !(await this.#life.isOver().catch(() => true));
+    if (this.#paused) return true;
+    // It cannot be paused: because the engine cannot, or because there is nothing left to pause.
+    const over = await atMost(this.#life.isOver(), PAUSE_MS).catch(() => true);
+    return over === false;
   }
 
   async #unpause(): Promise<void> {

@@ -97,6 +97,20 @@ test("an image that is not on the host, and a volume that was never made, are sa
   await assert.rejects(world.host.create({ ...spec, mounts }), kind("not_found"));
 });
 
+test("a registry that is out of reach, or lacks the image, fails the pull with its own words", async () => {
+  await assert.rejects(world.host.pull("127.0.0.1:1/none:1"), kind("unavailable"));
+});
+
+test("the facts name the engine, its cores, and what this host can enforce", async () => {
+  const facts = await world.host.facts();
+  const info = await engine<{ ID: string; NCPU: number }>("GET", "/info");
+  assert.equal(facts.engine_id, info.ID);
+  assert.equal(facts.cpus, info.NCPU);
+  assert.equal(facts.firewall, true);
+  assert.equal(facts.quota, true);
+  assert.ok((facts.disk_free_bytes ?? 0) < (facts.disk_total_bytes ?? 0));
+});
+
 test("a container that cannot start says why, and waiting for it does not hang", async () => {
   const owner = world.owner();
   const mount = await world.workspace(owner, 16 * MIB);

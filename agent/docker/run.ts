@@ -44,8 +44,9 @@ export class Run implements RunHandle {
   readonly #volumes: Volumes;
   readonly #known: Known;
   readonly #output: Output;
+  /** Settles when it has ended or is gone; never rejects. */
+  readonly ended: Promise<void>;
   readonly #exit = Promise.withResolvers<Exit>();
-  readonly #ended: Promise<void>;
   readonly #over = new AbortController();
   #killed: KillReason | null = null;
   #killing: Promise<void> | null = null;
@@ -59,13 +60,13 @@ export class Run implements RunHandle {
     this.#engine = engine;
     this.#volumes = volumes;
     this.#known = known;
-    this.#ended = this.#exit.promise.then(
+    this.ended = this.#exit.promise.then(
       () => this.#over.abort(),
       () => this.#over.abort(),
     );
     const run = this;
     const life: Life = {
-      ended: this.#ended,
+      ended: this.ended,
       get witnessed() {
         return run.#witnessed;
       },
@@ -85,6 +86,7 @@ export class Run implements RunHandle {
       this.#exit.reject(error);
       throw error;
     }
+    this.#output.begin();
     this.#follow(this.#known.deadline_ms, true);
   }
 
@@ -143,20 +145,26 @@ export class Run implements RunHandle {
     await this.#engine.putArchive(this.id, path, tar);
   }
 
-  async remove(): Promise<void> {
+  /** Before the container is removed, by whoever: an output that nobody reads would keep the engine from it. */
+  letGo(): void {
     this.#output.detach();
+    if (!this.#started) this.#exit.reject(new DockerError("gone", `${this.name} was removed`));
+  }
+
+  async remove(): Promise<void> {
+    this.letGo();
     try {
       await this.#engine.removeContainer(this.id);
     } catch (error) {
       if (!isKind(error, "gone")) throw error;
     }
-    if (this.#started) await this.#ended;
+    await this.ended;
   }
 
   #follow(deadline_ms: number, attached: boolean): void {
     this.#started = true;
     this.#deadline = setTimeout(() => this.#expire(), deadline_ms);
-    this.#ended.then(() => clearTimeout(this.#deadline));
+    this.ended.then(() => clearTimeout(this.#deadline));
     this.#watchEnd(attached).then(this.#exit.resolve, this.#exit.reject);
     this.#watchVolumes().catch(() => {});
   }
@@ -209,10 +217,10 @@ export class Run implements RunHandle {
     await this.#output.free();
     if (grace_ms > 0) {
       await this.#signal("SIGTERM");
-      if (await within(this.#ended, grace_ms)) return;
+      if (await within(this.ended, grace_ms)) return;
     }
     await this.#signal("SIGKILL");
-    if (await within(this.#ended, KILL_MS)) return;
+    if (await within(this.ended, KILL_MS)) return;
     throw new DockerError("timeout", `${this.name} does not end: look at it with docker inspect`);
   }
 
@@ -230,7 +238,7 @@ export class Run implements RunHandle {
 
   async #watchVolumes(): Promise<void> {
     const watched = await this.#volumes.watched(this.#known.volumes);
-    while (watched.length > 0 && !(await within(this.#ended, WATCH_MS))) {
+    while (watched.length > 0 && !(await within(this.ended, WATCH_MS))) {
       for (const volume of watched) {
         if (await this.#outgrown(volume)) await this.kill("disk", 0);
       }

@@ -77,6 +77,7 @@ export class Volumes {
     const volumes = new Set((await this.#engine.volumes([])).map((volume) => volume.Name));
     const orphans = disks.filter((name) => !volumes.has(name));
     for (const name of orphans) await this.#disks.remove(name);
+    await this.#disks.freeDeleted();
     return orphans;
   }
 
@@ -87,7 +88,7 @@ export class Volumes {
    * @throws DockerError `not_found` for a volume that was never made
    */
   async ready(owner: Owner, phase: string, image: string, mounts: Mount[]): Promise<void> {
-    for (const mount of mounts) await this.#attach(await this.#known(mount.volume));
+    await Promise.all(mounts.map(async ({ volume }) => this.#attach(await this.#known(volume))));
     if ((await this.#sight()).volumes) return;
     const fresh = mounts.filter((mount) => !mount.read_only && !this.#handed.has(mount.volume));
     if (fresh.length > 0) await this.#handOver(owner, phase, image, fresh);

@@ -25,6 +25,8 @@ import type { GoRecipeSettings } from "./go-settings.ts";
 /** Private repositories that one build may come from: what a `result` frame carries. */
 const GUARDING_REPOSITORIES = 64;
 
+const NO_GO_FILE = "There is no Go file in the repository.";
+
 type Way = "make" | "default";
 
 /** What came of one container. `made` is empty unless it may be published. */
@@ -54,6 +56,17 @@ export class GoBuild {
   readonly #say: RecipeContext["say"] = (msg, extra) => this.#context.say(msg, extra);
 
   async make(): Promise<{ made: Made[]; repositories: string[] }> {
+    const { owner, target } = this.#context;
+    try {
+      return await this.#make();
+    } catch (error) {
+      if (error instanceof RecipeFailure && error.class === "disk_full")
+        await this.#caches.spoil(owner.agent, target);
+      throw error;
+    }
+  }
+
+  async #make(): Promise<{ made: Made[]; repositories: string[] }> {
     const { docker, owner, target } = this.#context;
     await this.#say(MESSAGES.checking);
     await this.#say(MESSAGES.cloning);
@@ -70,14 +83,10 @@ export class GoBuild {
     const { goos, goarch } = target;
     const trimpath = fetched.facts.makefile === undefined;
     this.#caches.want(owner.agent, { image, goos, goarch, trimpath }, target);
-    try {
-      const made = await this.#build(fetched, caches);
-      return { made, repositories: fetched.repositories };
-    } catch (error) {
-      if (error instanceof RecipeFailure && error.class === "disk_full")
-        await this.#caches.spoil(owner.agent, target);
-      throw error;
-    }
+    return {
+      made: await this.#build(fetched, caches),
+      repositories: fetched.repositories,
+    };
   }
 
   async #fetch(caches: OpenCaches): Promise<Fetched> {
@@ -105,6 +114,7 @@ export class GoBuild {
 
   #step(caches: OpenCaches): Parameters<typeof fetchSource>[2] {
     const { goproxy, goprivate, gosumdb, image } = this.#settings;
+    const { target } = this.#context;
     return {
       image,
       script: MODULES_SCRIPT,
@@ -118,8 +128,11 @@ export class GoBuild {
         GOPROXY: goproxy,
         GOPRIVATE: goprivate,
         GOSUMDB: gosumdb,
+        GOOS: target.goos,
+        GOARCH: target.goarch,
+        CGO_ENABLED: "0",
         RAILHEAD_COMPILED: caches.compiled,
-        RAILHEAD_MODULE: goRepository(this.#context.target),
+        RAILHEAD_MODULE: goRepository(target),
       },
     };
   }
@@ -131,6 +144,7 @@ export class GoBuild {
     }
     const first = await this.#run("make", "build", fetched, caches);
     if (first.verdict === "fits") return first.made;
+    if (fetched.facts.mode === "none") return this.#withoutMain(first, NO_GO_FILE);
     await this.#say(`make succeeded, but ${this.#shortfall(first)}. Building the default way.`, {
       level: "warning",
     });
@@ -140,7 +154,7 @@ export class GoBuild {
       second = await this.#run("default", "default", fetched, caches);
     } catch (error) {
       if (error instanceof RecipeFailure && error.class === "no_main_package")
-        return this.#withoutMain(first, error);
+        return this.#withoutMain(first, error.message);
       throw error;
     }
     return this.#accept(second);
@@ -148,9 +162,9 @@ export class GoBuild {
 
   /** One container, and what it left: archived at once where it may be published. */
   async #run(way: Way, phase: string, fetched: Fetched, caches: OpenCaches): Promise<Built> {
-    const { owner, target, limits, folder } = this.#context;
+    const { owner, target, limits, folder, signal } = this.#context;
     if (way === "default" && fetched.facts.mode === "none")
-      throw new RecipeFailure("no_main_package", "There is no Go file in the repository.");
+      throw new RecipeFailure("no_main_package", NO_GO_FILE);
     await this.#say(MESSAGES.creatingContainer);
     await this.#say(MESSAGES.startingContainer);
     const { exit, handle, tail } = await this.#context.run({
@@ -169,15 +183,14 @@ export class GoBuild {
     });
     if (exit.code !== 0) throw buildFailure(exit.code, tail, way);
     return this.#context.phase(`${phase}-archive`, async () => {
-      this.#context.signal.throwIfAborted();
-      const collected = await collect(handle, join(folder, `${phase}-output`));
+      const collected = await collect(handle, join(folder, `${phase}-output`), signal);
       const verdict = judge(collected, target);
       const wrong = strangers(collected, target);
       if (verdict === "wrong" || verdict === "empty") return { verdict, wrong, made: [] };
       if (verdict === "fits") await this.#say(MESSAGES.archiving);
       await this.#report(collected, wrong);
       const file = join(folder, `${phase}.tar.gz`);
-      const made = await publishable(collected, target, file, fetched.time);
+      const made = await publishable(collected, target, file, fetched.time, signal);
       if (verdict === "fits") await this.#say(MESSAGES.archived);
       return { verdict, wrong, made };
     });
@@ -240,10 +253,9 @@ export class GoBuild {
   }
 
   /** The makefile's own files count where there is nothing else that could be built. */
-  async #withoutMain(first: Built, failure: RecipeFailure): Promise<Made[]> {
+  async #withoutMain(first: Built, why: string): Promise<Made[]> {
     if (first.verdict === "wrong") throw this.#wrongTarget(first);
-    if (first.verdict === "empty")
-      return this.#nothing(`make made no new files. ${failure.message}`);
+    if (first.verdict === "empty") return this.#nothing(`make made no new files. ${why}`);
     await this.#say(MESSAGES.archiving);
     await this.#say(MESSAGES.archived);
     return first.made;

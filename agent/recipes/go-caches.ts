@@ -61,28 +61,30 @@ export type OpenCaches = {
   compiled: string;
 };
 
+export type GoCachesOptions = {
+  /** Milliseconds since the epoch. */
+  now: () => number;
+  /** Milliseconds without work before a standard library is compiled. */
+  quiet_ms: number;
+  /** Packages that a standard library consists of. */
+  standard: readonly string[];
+};
+
 export class GoCaches {
   readonly #limits: GoRecipeSettings["cache"];
   readonly #folder: string;
-  readonly #now: () => number;
-  readonly #quiet_ms: number;
+  readonly #options: GoCachesOptions;
   readonly #memory: Memory;
   /** Volumes are made and removed one after the other. */
   #turn: Promise<unknown> = Promise.resolve();
 
-  /**
-   * @param now milliseconds since the epoch
-   * @param quiet_ms milliseconds without work before a standard library is compiled
-   */
   constructor(
     settings: Pick<GoRecipeSettings, "cache" | "folder">,
-    now: () => number = Date.now,
-    quiet_ms = QUIET_MS,
+    options: Partial<GoCachesOptions> = {},
   ) {
     this.#limits = settings.cache;
     this.#folder = settings.folder;
-    this.#now = now;
-    this.#quiet_ms = quiet_ms;
+    this.#options = { now: Date.now, quiet_ms: QUIET_MS, standard: ["std"], ...options };
     this.#memory = recall(this.#file);
   }
 
@@ -145,20 +147,20 @@ export class GoCaches {
     await this.#trim(docker, signal);
     for (const [volume, known] of Object.entries(this.#memory.standards)) {
       if (known.complete || known.wanted_by.length < WORTHWHILE) continue;
-      if (!(await quiet(this.#quiet_ms, signal))) break;
+      if (!(await quiet(this.#options.quiet_ms, signal))) break;
       if ((await docker.imageId(image)) !== known.image) {
         // The builder image was replaced: nobody wants this one any more.
         delete this.#memory.standards[volume];
         continue;
       }
       await this.#inTurn(() => this.#ready(docker, volume, "standard"));
-      known.complete = await compileStandard(context, volume, known);
+      known.complete = await compileStandard(context, volume, known, this.#options.standard);
     }
     await this.#remember();
   }
 
   async #ready(docker: DockerHost, name: string, kind: Kind): Promise<void> {
-    this.#memory.used[name] = this.#now();
+    this.#memory.used[name] = this.#options.now();
     if (this.#memory.full.includes(name) && (await removed(docker, name)))
       this.#memory.full = this.#memory.full.filter((full) => full !== name);
     const bytes = kind === "standard" ? null : this.#limits.repository_bytes;
@@ -176,7 +178,7 @@ export class GoCaches {
         labels[CACHE_LABEL] !== "standard" && size > FULL_SHARE * this.#limits.repository_bytes;
       if (!full && total <= this.#limits.total_bytes) continue;
       const gone = await this.#inTurn(async () => {
-        if (signal.aborted || age({ name }) > this.#now() - RECENT_MS) return false;
+        if (signal.aborted || age({ name }) > this.#options.now() - RECENT_MS) return false;
         return removed(docker, name);
       });
       if (!gone) continue;

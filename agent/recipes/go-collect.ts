@@ -29,7 +29,11 @@ export type Verdict = "fits" | "plain" | "wrong" | "empty";
  * Takes what lies in the container's output folder to `folder`, which is emptied before.
  * @throws RecipeFailure artifact_too_large
  */
-export async function collect(handle: RunHandle, folder: string): Promise<Collected> {
+export async function collect(
+  handle: RunHandle,
+  folder: string,
+  signal: AbortSignal,
+): Promise<Collected> {
   await rm(folder, { recursive: true, force: true });
   await mkdir(folder, { recursive: true, mode: 0o700 });
   try {
@@ -40,6 +44,7 @@ export async function collect(handle: RunHandle, folder: string): Promise<Collec
       max_files: ARCHIVE_ENTRIES,
       head_bytes: HEADER_BYTES,
       look: readHeader,
+      signal,
     });
   } catch (error) {
     if (!(error instanceof ArchiveTooLarge)) throw error;
@@ -82,9 +87,10 @@ export async function publishable(
   target: GoTarget,
   file: string,
   time: number,
+  signal: AbortSignal,
 ): Promise<Made[]> {
   const name = goArchiveName(target);
-  const archive = await writeArchive(files, file, time);
+  const archive = await writeArchive(files, file, time, signal);
   if (archive.size > ARTIFACT_BYTES)
     throw new RecipeFailure("artifact_too_large", `${name} has more than ${ARTIFACT_BYTES} bytes.`);
   const made: Made[] = [{ name, file, ...archive, content_type: "application/gzip" }];

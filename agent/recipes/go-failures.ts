@@ -14,7 +14,7 @@ type Sign = { pattern: RegExp; class: EndClass; advice: string };
 /** In order: what is said by a cause before what is said by its consequences. */
 const SIGNS: Sign[] = [
   {
-    pattern: /no space left on device|disk quota exceeded|file too large/i,
+    pattern: /no space left on device|disk quota exceeded|file too large|file size limit exceeded/i,
     class: "disk_full",
     advice: "The build needs more disk than the agent gives.",
   },

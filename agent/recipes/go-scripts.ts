@@ -3,7 +3,7 @@
  * codes only, what a request decides as checked arguments and environment variables.
  */
 import { BEFORE_FILE } from "../fetch-script.ts";
-import { OUTPUT, TEMPORARY } from "../workspace.ts";
+import { OUTPUT } from "../workspace.ts";
 
 /** Where the caches are mounted. */
 export const MODULES = "/modcache";
@@ -56,7 +56,11 @@ mode=modules
 if [ -f go.mod ] && [ -f vendor/modules.txt ]; then
   mode=vendor
 elif [ -f go.mod ]; then
+  nosum=
+  if [ ! -e go.sum ] && grep -q require go.mod; then nosum=yes; fi
   modules download || { cat $errors >&2; return ${MODULE_FAILURE}; }
+  # For a repository that keeps no go.sum, as its own \`go get\` did.
+  if [ -n "$nosum" ]; then go_with "" list -mod=mod -e -deps ./... >/dev/null; fi
 elif [ -d vendor ]; then
   mode=gopath
 elif [ -n "$(find . -name '*.go' -print -quit)" ]; then
@@ -119,19 +123,13 @@ all() {
     compile -o "${OUTPUT}/$name$(go env GOEXE)" "$path" || exit
   done
 }
-if ! all; then
-  go list $mod -deps $paths >/dev/null 2>${TEMPORARY}/why
-  grep -Eq 'missing go.sum entry|updates to go.mod needed' ${TEMPORARY}/why || exit 1
-  echo 'go.sum is incomplete: building with what was fetched.' >&2
-  mod=-mod=mod
-  all || exit 1
-fi
+all || exit 1
 if [ "$GOARCH" = wasm ]; then
   for file in ${OUTPUT}/*; do mv "$file" "$file.wasm"; done
 fi
 `;
 
-/** Fills a standard library cache. Runs only code of the builder image. Arguments: flags of `go build`. */
+/** Fills a standard library cache. Runs only code of the builder image. Arguments: flags and packages of `go build`. */
 export const STANDARD_SCRIPT = `
-GOCACHE=${STANDARD}/build go build "$@" std && touch ${STANDARD}/filled
+GOCACHE=${STANDARD}/build go build "$@" && touch ${STANDARD}/filled
 `;

@@ -18,13 +18,14 @@ const PHASE = "standard";
 const COMPILE_MS = 10 * 60_000;
 
 /**
- * Compiles into `volume`, going on where an earlier call was aborted.
+ * Compiles `packages` into `volume`, going on where an earlier call was aborted.
  * @returns whether it is complete
  */
 export async function compileStandard(
   { owner, docker, limits, signal }: IdleContext,
   volume: string,
   { image, goos, goarch, trimpath }: Standard,
+  packages: readonly string[],
 ): Promise<boolean> {
   await (await docker.adopt(owner, PHASE))?.remove();
   if (signal.aborted) return false;
@@ -32,7 +33,11 @@ export async function compileStandard(
     owner,
     phase: PHASE,
     image,
-    command: ["sh", "-c", STANDARD_SCRIPT, "sh", ...(trimpath ? ["-trimpath"] : [])],
+    command: [
+      ...["sh", "-c", STANDARD_SCRIPT, "sh"],
+      ...(trimpath ? ["-trimpath"] : []),
+      ...packages,
+    ],
     env: {
       HOME: "/tmp",
       GOTMPDIR: STANDARD,

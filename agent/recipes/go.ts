@@ -7,8 +7,10 @@ import { GoCaches } from "./go-caches.ts";
 import type { GoRecipeSettings } from "./go-settings.ts";
 
 /** One per agent: builds share what it knows of their caches. */
-export function goRecipe(settings: GoRecipeSettings): Recipe<GoTarget> {
-  const caches = new GoCaches(settings);
+export function goRecipe(
+  settings: GoRecipeSettings,
+  caches = new GoCaches(settings),
+): Recipe<GoTarget> {
   return {
     name: "go",
     images: () => [settings.image],

@@ -89,19 +89,21 @@ export async function registerAt(edge: TestEdge, home: string): Promise<void> {
 export async function serviceOf(
   home: string,
   make: (context: RecipeContext) => Promise<Made[]>,
-  options: { docker?: DockerHost; capacity?: number; once?: boolean; settings?: object } = {},
+  options: {
+    docker?: DockerHost;
+    capacity?: number;
+    once?: boolean;
+    recipe?: Recipe;
+  } = {},
 ): Promise<{ service: Service; lines: string[] }> {
   const lines: string[] = [];
-  const settings: AgentSettings = parseSettings(
-    { capacity: options.capacity ?? 4, ...options.settings },
-    (key) => key,
-  );
+  const settings: AgentSettings = parseSettings({ capacity: options.capacity ?? 4 }, (key) => key);
   const service = new Service({
     home,
     identity: await loadIdentity(home),
     settings,
     docker: options.docker ?? emptyEngine(),
-    recipes: { go: recipe(make) },
+    recipes: { go: options.recipe ?? recipe(make) },
     once: options.once ?? false,
     log: createLogger({ json: true, write: (line) => lines.push(line) }),
   });

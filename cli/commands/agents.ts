@@ -1,7 +1,6 @@
 /** `railhead agents …`: who builds, and acting on them. */
 import type { AgentView } from "../../shared/identity.ts";
 import type { AgentAction } from "../edge-client.ts";
-import { CliError } from "../errors.ts";
 import { type GlobalOptions, openEdge } from "../settings.ts";
 import { duration, print, say, table } from "../terminal.ts";
 
@@ -22,7 +21,7 @@ export function row(agent: AgentView, now: number): string[] {
   const labels = Object.entries(agent.labels).map(([name, value]) => `${name}=${value}`);
   const notes = [
     agent.draining ? "draining" : "",
-    agent.cordoned === null ? "" : `cordoned${agent.cordoned === "" ? "" : `: ${agent.cordoned}`}`,
+    agent.cordoned === null ? "" : `cordoned: ${agent.cordoned.replace(/^cordoned */, "")}`,
   ];
   const seen = agent.last_seen === null ? Number.NaN : Date.parse(agent.last_seen);
   return [
@@ -45,24 +44,13 @@ const DONE: Record<AgentAction, string> = {
   remove: "is removed: its key is worth nothing any more",
 };
 
-/** Acts on an agent by its name or id. */
+/** Acts on an agent by its id, or by its name where only one pool has it. */
 export async function actOnAgent(
   action: AgentAction,
-  name: string,
+  agent: string,
   options: GlobalOptions & { reason?: string },
 ): Promise<void> {
-  const client = await openEdge(options);
-  const agents = await client.agents();
-  const [agent, ...more] = agents.filter((one) => one.agent === name || one.name === name);
-  if (agent === undefined)
-    throw new CliError(
-      `There is no agent ${name}. There are: ${agents.map((one) => one.name).join(", ") || "none"}.`,
-    );
-  if (more.length > 0)
-    throw new CliError(
-      `Several pools have an agent ${name}. Name one by its id: ${[agent, ...more].map((one) => one.agent).join(", ")}.`,
-    );
-  await client.actOnAgent(agent.agent, action, options.reason);
-  if (options.json) print(JSON.stringify({ agent: agent.agent, name: agent.name, action }));
-  else say(`${agent.name} ${DONE[action]}.`);
+  await (await openEdge(options)).actOnAgent(agent, action, options.reason);
+  if (options.json) print(JSON.stringify({ agent, action }));
+  else say(`${agent} ${DONE[action]}.`);
 }

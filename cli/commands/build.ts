@@ -1,10 +1,11 @@
 /** `railhead build`: asks for a build, follows it, and ends as it ended. */
 import * as z from "zod";
 import { type BuildRecord, buildIdSchema } from "../../shared/builds.ts";
-import { goArchiveName, goFilePath } from "../../shared/recipes/go.ts";
+import { MESSAGES } from "../../shared/log.ts";
+import { goArtifactPath, goPath } from "../../shared/recipes/go.ts";
 import type { EdgeClient } from "../edge-client.ts";
 import { CliError, EdgeRefusal, EXIT } from "../errors.ts";
-import { plainLine, readLog } from "../log-reader.ts";
+import { CUT, plainLine, readLog } from "../log-reader.ts";
 import { type GlobalOptions, openEdge } from "../settings.ts";
 import { type AskedTarget, parseTarget } from "../target.ts";
 import { duration, print, StatusLine, say } from "../terminal.ts";
@@ -52,7 +53,7 @@ async function post(
   options: BuildOptions,
 ): Promise<Accepted | null> {
   try {
-    const response = await client.request("POST", asked.path, { manual: true });
+    const response = await client.request("POST", goPath(asked.request), { manual: true });
     const body = acceptedSchema.safeParse(await response.json().catch(() => null));
     if (!body.success)
       throw new CliError(
@@ -62,8 +63,7 @@ async function post(
     return { ...body.data, location: response.headers.get("location") };
   } catch (error) {
     if (!(error instanceof EdgeRefusal) || error.code !== "already_exists") throw error;
-    const { file: _file, ...request } = asked.request;
-    const artifact = error.location ?? goFilePath(request, goArchiveName(request));
+    const artifact = error.location ?? goArtifactPath(asked.request);
     say("It is built already.");
     const url = new URL(artifact, client.url).href;
     print(
@@ -77,23 +77,25 @@ async function post(
 async function follow(client: EdgeClient, id: string): Promise<void> {
   const status = new StatusLine();
   const began = performance.now();
-  let standing = "waiting in the queue";
-  const show = () => status.set(`… ${standing}, ${duration(performance.now() - began)}`);
+  let where = "in the queue";
+  let doing = "waiting";
+  const show = () => status.set(`… ${doing} ${where}, ${duration(performance.now() - began)}`);
   const clock = status.shown ? setInterval(show, STATUS_MS) : undefined;
   const queue = status.shown
     ? setInterval(async () => {
         const record = await client.build(id).catch(() => null);
-        if (record?.state === "queued") standing = `number ${record.position ?? "?"} in the queue`;
-        else if (record?.state === "running") standing = `running on ${record.agent ?? "an agent"}`;
+        if (record?.state === "queued") where = `in the queue at ${record.position ?? "its end"}`;
+        else if (record?.state === "running") where = `on ${record.agent ?? "an agent"}`;
       }, QUEUE_POLL_MS)
     : undefined;
   try {
     const log = readLog(client, id, {
       follow: true,
-      onCut: (why) => status.say(`(the log was cut: ${why} Trying again.)`),
+      onCut: () => status.say(CUT),
     });
     for await (const entry of log) {
-      if (entry.stream === undefined) standing = entry.msg.replace(/\.+$/, "");
+      if (entry.msg === MESSAGES.started) where = "";
+      if (entry.stream === undefined && entry.msg.endsWith("...")) doing = entry.msg.slice(0, -3);
       status.say(plainLine(entry));
     }
   } finally {

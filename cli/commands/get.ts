@@ -4,6 +4,7 @@ import { createReadStream } from "node:fs";
 import { open, rename, rm, stat } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { goPath } from "../../shared/recipes/go.ts";
 import type { EdgeClient } from "../edge-client.ts";
 import { CliError, EdgeRefusal, EXIT, messageOf } from "../errors.ts";
 import { type GlobalOptions, openEdge } from "../settings.ts";
@@ -25,7 +26,10 @@ export async function get(text: string, options: GetOptions): Promise<void> {
   const client = await openEdge(options, asked.origin);
   const remote = await locate(client, asked.path).catch((error: unknown) => {
     if (error instanceof EdgeRefusal && error.code === "not_built")
-      throw new CliError(`${error.message} Or: railhead build ${text}`, EXIT.refused);
+      throw new CliError(
+        `${error.message} Or: railhead build ${goPath(asked.request).slice(1)}`,
+        EXIT.refused,
+      );
     throw error;
   });
   const expected = await publishedHash(client, remote);

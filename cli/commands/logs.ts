@@ -1,7 +1,7 @@
 /** `railhead logs` and `railhead cancel`. */
 import { parseBuildId } from "../../shared/builds.ts";
 import { CliError, EXIT } from "../errors.ts";
-import { plainLine, readLog } from "../log-reader.ts";
+import { CUT, plainLine, readLog } from "../log-reader.ts";
 import { type GlobalOptions, openEdge } from "../settings.ts";
 import { print, say } from "../terminal.ts";
 
@@ -13,7 +13,7 @@ export async function logs(text: string, options: LogsOptions): Promise<void> {
   const client = await openEdge(options);
   const log = readLog(client, id, {
     follow: options.follow ?? false,
-    onCut: (why) => say(`(the log was cut: ${why} Trying again.)`),
+    onCut: () => say(CUT),
   });
   for await (const entry of log) print(options.json ? JSON.stringify(entry) : plainLine(entry));
 }

@@ -1,10 +1,11 @@
 /** Agents on this machine, each with a home in the stack's folder. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { closeSync, existsSync, openSync, readFileSync } from "node:fs";
-import { mkdir } from "node:fs/promises";
+import { closeSync, openSync, readFileSync } from "node:fs";
+import { mkdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import * as z from "zod";
 import { agentProgram } from "../agent-program.ts";
 import type { EdgeClient } from "../edge-client.ts";
 import { CliError } from "../errors.ts";
@@ -22,10 +23,14 @@ export type AgentOptions = {
   groupSignalled: () => boolean;
 };
 
-/** Milliseconds after the signal that drains until the one that cancels. */
+/** Milliseconds within which a signal to the whole group is known of. */
+const GROUP_MS = 100;
+/** Milliseconds between the signal that drains and the one that cancels: two at once may arrive as one. */
 const DRAIN_MS = 500;
 /** Milliseconds an agent gets to cancel its builds and clean its host. */
 const STOP_MS = 20_000;
+
+const identitySchema = z.looseObject({ url: z.string(), agent: z.string() });
 
 export class LocalAgent {
   readonly name: string;
@@ -52,13 +57,16 @@ export class LocalAgent {
   /** Makes the edge and this home know each other, unless they already do. */
   async register(client: EdgeClient): Promise<void> {
     await mkdir(this.home, { recursive: true, mode: 0o700 });
-    const identity = join(this.home, "identity.json");
+    const identity = await this.#identity();
     const known = (await client.agents()).find((agent) => agent.name === this.name);
-    if (known !== undefined && existsSync(identity)) return;
+    if (known !== undefined && identity?.agent === known.agent && identity.url === client.url)
+      return;
+    // Of another port or a state that is gone: what it keeps on the engine would be nobody's.
+    if (identity !== null) await this.retire();
     if (known !== undefined) await client.actOnAgent(known.agent, "remove");
     const { token, id } = await client.createToken("agent", `${this.name} of npm start`, 3_600);
     try {
-      const child = this.#spawn(["register", "--force", "--url", client.url, "--name", this.name], {
+      const child = this.#spawn(["register", "--url", client.url, "--name", this.name], {
         RAILHEAD_AGENT_TOKEN: token,
       });
       const [code] = await once(child, "exit");
@@ -112,9 +120,9 @@ export class LocalAgent {
     const child = this.#child;
     this.#child = null;
     // The first signal drains, the second cancels, and a third would leave containers behind.
-    child?.kill("SIGTERM");
-    if (!(await this.#endedWithin(DRAIN_MS)) && !this.#options.groupSignalled())
-      child?.kill("SIGTERM");
+    await this.#endedWithin(GROUP_MS);
+    if (!this.#options.groupSignalled()) child?.kill("SIGTERM");
+    if (!(await this.#endedWithin(DRAIN_MS))) child?.kill("SIGTERM");
     await this.#endedWithin(STOP_MS);
     await endProcesses(this.#options.state, 0, this.#part);
     await this.#ended;
@@ -128,6 +136,16 @@ export class LocalAgent {
       throw new CliError(
         `What ${this.name} keeps on the engine could not all be removed. Its log, ${this.log}, ends with:\n${this.lastLines()}`,
       );
+  }
+
+  /** Which edge it is registered with, and as whom; null when it is not. */
+  async #identity(): Promise<z.infer<typeof identitySchema> | null> {
+    try {
+      const text = await readFile(join(this.home, "identity.json"), "utf8");
+      return identitySchema.parse(JSON.parse(text));
+    } catch {
+      return null;
+    }
   }
 
   async #endedWithin(ms: number): Promise<boolean> {

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import * as z from "zod";
 import { buildIdSchema } from "../../shared/builds.ts";
 import { MESSAGES } from "../../shared/log.ts";
+import { PROBLEMS } from "../../shared/problem.ts";
 import { CliError } from "../errors.ts";
 import { size } from "../terminal.ts";
 import { findCheckout } from "./checkout.ts";
@@ -33,6 +34,8 @@ const TAG = "v1.1.0";
 /** Seconds that a cross-build is waited for. */
 const WAIT_SECONDS = 240;
 const SOURCES = "cli/dev/demo-repository";
+
+const acceptedSchema = z.looseObject({ build_id: buildIdSchema });
 
 /** Builds, follows, downloads, checks, runs and cross-builds. Throws CliError when a step fails. */
 export async function runDemo(options: DemoOptions): Promise<void> {
@@ -67,14 +70,9 @@ async function tour(edge: string, folder: string, interrupt: AbortSignal): Promi
   const archive = (platform: string) => `${NAME}_${platform.replace("/", "_")}.tar.gz`;
 
   heading(`Build ${NAME} ${TAG} for ${native}`);
-  const answer = await shell.run("curl", "-fsS", "-X", "POST", url(native));
-  const { build_id } = parse(z.looseObject({ build_id: buildIdSchema }), answer);
-
-  heading("Follow its log");
-  const log = `${edge}/builds/${build_id}/logs?follow=1`;
-  const said = await shell.run("curl", "-fsSN", "-H", "Accept: text/plain", log);
-  if (!said.trimEnd().endsWith(MESSAGES.successful))
-    throw new CliError("The demo's build did not go well: its log above says why.");
+  const answer = await shell.run("curl", "-sS", "-X", "POST", url(native));
+  if (answer.startsWith(PROBLEMS.already_exists[1])) show("An earlier run on this state made it.");
+  else await follow(shell, edge, answer);
 
   heading("Download it and check its SHA-256");
   await shell.run("curl", "-fsS", "-OJL", url(native));
@@ -89,7 +87,7 @@ async function tour(edge: string, folder: string, interrupt: AbortSignal): Promi
   heading(`Build it for ${others.slice(0, 2).join(" and ")}`);
   for (const platform of others.slice(0, 2)) {
     const wait = `${url(platform)}?wait=${WAIT_SECONDS}`;
-    await shell.run("curl", "-fsS", "-X", "POST", "-w", "%{http_code} %{redirect_url}\\n", wait);
+    await shell.run("curl", "-sS", "-X", "POST", "-w", "%{http_code} %{redirect_url}\\n", wait);
     await shell.run("curl", "-fsS", "-OJL", url(platform));
   }
 
@@ -98,6 +96,17 @@ async function tour(edge: string, folder: string, interrupt: AbortSignal): Promi
     const kind = executableKind(await shell.quiet("tar", "-xzOf", file));
     show(`${file.padEnd(30)} ${size((await stat(join(folder, file))).size).padStart(9)}  ${kind}`);
   }
+}
+
+async function follow(shell: Shell, edge: string, answer: string): Promise<void> {
+  const accepted = acceptedSchema.safeParse(parseJson(answer));
+  if (!accepted.success)
+    throw new CliError("The Worker did not take the build: it says why above.");
+  heading("Follow its log");
+  const log = `${edge}/builds/${accepted.data.build_id}/logs?follow=1`;
+  const said = await shell.run("curl", "-fsSN", "-H", "Accept: text/plain", log);
+  if (!said.trimEnd().endsWith(MESSAGES.successful))
+    throw new CliError("The demo's build did not go well: its log above says why.");
 }
 
 /** Programs with a real argv, shown as a shell would take them. */
@@ -160,10 +169,12 @@ async function filesOf(folder: string): Promise<Record<string, RepositoryFile>> 
   return Object.fromEntries(await Promise.all(files));
 }
 
-function parse<T>(schema: z.ZodType<T>, answer: string): T {
-  const result = schema.safeParse(JSON.parse(answer));
-  if (!result.success) throw new CliError(`The Worker answered something else: ${answer}`);
-  return result.data;
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
 }
 
 function heading(line: string): void {

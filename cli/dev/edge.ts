@@ -68,9 +68,10 @@ export class Edge {
     this.#port = await freePort(this.#port);
     const { root, state, secrets } = this.#options;
     const config = join(state, "wrangler.json");
-    const secretsFile = join(state, "worker.env");
     await writePrivate(config, JSON.stringify(this.#configure(), null, 2));
-    await writePrivate(secretsFile, dotenv(secrets));
+    // Read from beside its configuration, and by nothing but the Worker: --env-file would also put them into
+    // the environment of every process.
+    await writePrivate(join(state, ".dev.vars"), dotenv(secrets));
     // What a killed Worker left in it is of no use.
     await rm(join(state, "tmp"), { recursive: true, force: true });
     await mkdir(join(state, "tmp"));
@@ -81,7 +82,7 @@ export class Edge {
       [
         join(root, "node_modules/wrangler/bin/wrangler.js"),
         "dev",
-        ...["--config", config, "--env-file", secretsFile, "--persist-to", join(state, "edge")],
+        ...["--config", config, "--persist-to", join(state, "edge")],
         ...["--ip", ADDRESS, "--port", String(this.#port), "--inspector-port", "0"],
         "--show-interactive-dev-session=false",
       ],
@@ -124,7 +125,7 @@ export class Edge {
     await endProcesses(this.#options.state, 0, PART);
   }
 
-  /** wrangler.toml with this stack's settings, as a file of its own: then `.dev.vars` is ours to read. */
+  /** wrangler.toml with this stack's settings, as a file of its own in the stack's folder. */
   #configure(): Record<string, unknown> {
     const { root, secrets, settings } = this.#options;
     const config = wranglerSchema.parse(parse(readFileSync(join(root, "wrangler.toml"), "utf8")));
@@ -161,7 +162,7 @@ export class Edge {
   }
 }
 
-/** Quotes values as wrangler's dotenv reader undoes it; `$` would begin a variable. */
+/** Quotes values as wrangler's reader of `.dev.vars` undoes it. */
 export function dotenv(values: Readonly<Record<string, string>>): string {
   return Object.entries(values)
     .map(([name, value]) => {
@@ -170,7 +171,7 @@ export function dotenv(values: Readonly<Record<string, string>>): string {
         throw new CliError(
           `${name} holds a line break, a backslash or every kind of quote, and cannot be passed to the Worker: choose another secret.`,
         );
-      return `${name}=${quote}${value.replaceAll("$", "\\$")}${quote}\n`;
+      return `${name}=${quote}${value}${quote}\n`;
     })
     .join("");
 }

@@ -133,6 +133,6 @@ test("nothing that was recorded holds a secret, and no argument ever did", async
     const content = await readFile(join(file.parentPath, file.name));
     if (secrets.some((secret) => content.includes(String(secret)))) holders.push(file.name);
   }
-  assert.deepEqual(holders.sort(), ["env", "secrets.json", "worker.env"]);
+  assert.deepEqual(holders.sort(), [".dev.vars", "env", "secrets.json"]);
   for (const secret of secrets) assert.ok(!seen.includes(String(secret)));
 });

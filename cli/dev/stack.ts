@@ -1,25 +1,16 @@
 /** The whole of Railhead on one machine: engine, images, the edge and its agents. */
-import { type ChildProcess, spawn } from "node:child_process";
-import { once } from "node:events";
-import { join, resolve } from "node:path";
+import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { DEFAULT_REMOTES, parseRemote } from "../../shared/remotes.ts";
 import { EdgeClient } from "../edge-client.ts";
-import { CliError, EdgeRefusal, EXIT } from "../errors.ts";
+import { CliError, messageOf } from "../errors.ts";
 import { LocalAgent } from "./agents.ts";
-import { findCheckout } from "./checkout.ts";
 import { Edge } from "./edge.ts";
+import { Ends } from "./ends.ts";
 import { imageSettings, readyEngine, readyImages } from "./engine.ts";
+import { type Guardian, startGuardian } from "./guardian.ts";
+import { makePlan, type Plan } from "./plan.ts";
 import { endProcesses } from "./processes.ts";
-import {
-  loadSecrets,
-  loadSettings,
-  lockState,
-  makeState,
-  readDevVars,
-  shellVariables,
-  writePrivate,
-} from "./state.ts";
+import { loadSecrets, lockState, makeState, shellVariables, writePrivate } from "./state.ts";
 
 export type StackOptions = {
   /** Folder that everything is kept in. */
@@ -73,81 +64,36 @@ const REVIVE_MS = 1_000;
 
 /** Starts the stack; ready when it settles. Throws CliError, with nothing left running. */
 export async function startStack(options: StackOptions): Promise<Stack> {
-  const state = resolve(options.state);
-  const { say, interrupt = new AbortController().signal } = options;
-  const root = findCheckout();
-  const devVars = readDevVars(join(root, ".dev.vars"));
-  const given = loadSettings(process.env, devVars);
-  const remotes = allRemotes(given.RAILHEAD_REMOTES, options.remotes);
-  await makeState(state);
-  const unlock = await lockState(state);
-  const ends: (() => Promise<unknown>)[] = [async () => unlock()];
-  let stopped: Promise<void> | null = null;
-  const stop = () => {
-    stopped ??= (async () => {
-      for (const end of ends.reverse()) await end();
-    })();
-    return stopped;
-  };
-  const ending = () => stopped !== null || interrupt.aborted;
-
+  const interrupt = options.interrupt ?? new AbortController().signal;
+  const plan = makePlan(options);
+  await makeState(plan.state);
+  const ends = new Ends();
+  ends.push(await lockState(plan.state));
   try {
-    await endProcesses(state, ORPHAN_MS);
-    const guard = startGuard(state);
-    let groupSignalled = false;
-    guard.stdout?.on("data", () => {
-      groupSignalled = true;
-    });
-    ends.push(() => endGuard(guard));
+    await endProcesses(plan.state, ORPHAN_MS);
+    const guardian = startGuardian(plan.root, plan.state);
+    ends.push(() => guardian.end());
+    const engine = await readyEngine(plan.root, interrupt);
+    const images = await readyImages(plan.root, interrupt);
+    const secrets = await loadSecrets(plan.state, process.env, plan.devVars);
+    const token = secrets.RAILHEAD_TOKEN;
+    const ending = () => ends.begun || interrupt.aborted;
 
-    const engine = await readyEngine(root, interrupt);
-    const images = await readyImages(root, interrupt);
-    const secrets = await loadSecrets(state, process.env, devVars);
-    const settings = {
-      RAILHEAD_OPEN_BUILDS: "true",
-      ...given,
-      RAILHEAD_REMOTES: remotes,
-      ...options.settings,
-      RAILHEAD_EXPECT_AGENTS: String(options.agents),
-    };
-    const edge: Edge = new Edge({
-      root,
-      state,
-      port: options.port,
-      secrets,
-      settings,
-      onExit: (why) => {
-        if (ending()) return;
-        say(`The Worker has ended: ${why}.`);
-        if (options.revive) void revive(edge, ending, say);
-      },
-    });
+    const edge = makeEdge(options, plan, secrets, ending);
     ends.push(() => edge.stop());
-    say("Starting the Worker.");
+    options.say("Starting the Worker.");
     await edge.start();
-    interrupt.throwIfAborted();
-    const { url } = edge;
+    const client = new EdgeClient({ url: edge.url, token, gitToken: null });
 
     const agentSettings = {
-      RAILHEAD_AGENT_REMOTES: remotes,
+      RAILHEAD_AGENT_REMOTES: plan.remotes,
       ...imageSettings(images),
       ...options.agentSettings,
     };
-    const client = new EdgeClient({ url, token: secrets.RAILHEAD_TOKEN, gitToken: null });
-    const agents = Array.from({ length: options.agents }, (_, i) => {
-      const agent: LocalAgent = new LocalAgent({
-        root,
-        state,
-        number: i + 1,
-        settings: agentSettings,
-        groupSignalled: () => groupSignalled,
-        onExit: (why) => ending() || say(`The agent ${agent.name} ${why}. Its log: ${agent.log}`),
-      });
-      return agent;
-    });
+    const agents = makeAgents(options, plan, agentSettings, guardian, ending);
     if (options.disposable) ends.push(() => Promise.all(agents.map((agent) => agent.retire())));
     ends.push(() => endAgents(agents, edge));
-    if (agents.length > 0) say(`Starting ${agents.length} agent${agents.length > 1 ? "s" : ""}.`);
+    if (agents.length > 0) options.say(`Starting ${agents.map(({ name }) => name).join(", ")}.`);
     for (const agent of agents) {
       interrupt.throwIfAborted();
       await agent.register(client);
@@ -155,18 +101,12 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     }
     await ready(client, agents, interrupt);
 
-    const env = join(state, "env");
-    await writePrivate(
-      env,
-      shellVariables({
-        RAILHEAD_URL: url,
-        RAILHEAD_TOKEN: secrets.RAILHEAD_TOKEN,
-        ...agentSettings,
-      }),
-    );
+    const env = join(plan.state, "env");
+    const variables = { RAILHEAD_URL: edge.url, RAILHEAD_TOKEN: token, ...agentSettings };
+    await writePrivate(env, shellVariables(variables));
     return {
-      url,
-      token: secrets.RAILHEAD_TOKEN,
+      url: edge.url,
+      token,
       client,
       agents,
       engine,
@@ -176,39 +116,55 @@ export async function startStack(options: StackOptions): Promise<Stack> {
         await edge.stop();
         await edge.start();
       },
-      stop,
+      stop: () => ends.run(),
     };
   } catch (error) {
-    await stop();
+    await ends.run().catch(() => {}); // the first error says what went wrong
     throw error;
   }
 }
 
-/** The usual git hosts (or those of the environment) and those asked for, as both allow lists spell them. */
-function allRemotes(usual: string | undefined, extra: readonly string[]): string {
-  const words = usual?.split(/\s+/).filter((word) => word !== "") ?? DEFAULT_REMOTES;
-  const entries = [...words, ...extra];
-  const bases = new Map<string, string>();
-  for (const entry of entries) {
-    const remote = parseRemote(entry);
-    if ("error" in remote)
-      throw new CliError(`--remote ${remote.error}. It is host=base-url.`, EXIT.usage);
-    bases.set(remote.host, entry);
-  }
-  return [...bases.values()].join(" ");
-}
-
-function startGuard(state: string): ChildProcess {
-  return spawn(process.execPath, [join(findCheckout(), "cli/dev/guard.ts"), state], {
-    stdio: ["pipe", "pipe", "inherit"],
+function makeEdge(
+  { port, revive, say }: StackOptions,
+  { root, state, settings }: Plan,
+  secrets: Readonly<Record<string, string>>,
+  ending: () => boolean,
+): Edge {
+  const edge: Edge = new Edge({
+    root,
+    state,
+    port,
+    secrets,
+    settings,
+    onExit: (why) => {
+      if (ending()) return;
+      say(`The Worker has ended: ${why}.`);
+      if (revive) void startAgain(edge, ending, say);
+    },
   });
+  return edge;
 }
 
-async function endGuard(guard: ChildProcess): Promise<void> {
-  if (guard.exitCode !== null || guard.signalCode !== null) return;
-  const exited = once(guard, "exit");
-  guard.stdin?.end();
-  await exited;
+function makeAgents(
+  options: StackOptions,
+  { root, state }: Plan,
+  settings: Readonly<Record<string, string>>,
+  guardian: Guardian,
+  ending: () => boolean,
+): LocalAgent[] {
+  return Array.from({ length: options.agents }, (_, i) => {
+    const agent: LocalAgent = new LocalAgent({
+      root,
+      state,
+      number: i + 1,
+      settings,
+      groupSignalled: () => guardian.groupSignalled(),
+      onExit: (why) => {
+        if (!ending()) options.say(`${agent.name} ${why}. Its log: ${agent.log}`);
+      },
+    });
+    return agent;
+  });
 }
 
 /**
@@ -240,7 +196,7 @@ async function ready(
         return null;
       },
       (error: unknown) => {
-        if (error instanceof EdgeRefusal) return error.message;
+        if (error instanceof CliError) return error.message;
         throw error;
       },
     );
@@ -248,14 +204,15 @@ async function ready(
     const ended = agents.find((agent) => agent.pid === null);
     if (ended !== undefined)
       throw new CliError(
-        `The agent ${ended.name} did not start. Its log, ${ended.log}, ends with:\n${ended.lastLines()}`,
+        `${ended.name} did not start. Its log, ${ended.log}, ends with:\n${ended.lastLines()}`,
       );
     if (performance.now() > deadline) throw new CliError(`The stack did not become ready: ${why}`);
     await sleep(READY_POLL_MS, undefined, { signal: interrupt });
   }
 }
 
-async function revive(
+/** A Worker that ended unasked comes back, so that builds that run can go on. */
+async function startAgain(
   edge: Edge,
   ending: () => boolean,
   say: (line: string) => void,
@@ -267,6 +224,6 @@ async function revive(
     await edge.start();
     say("The Worker runs again.");
   } catch (error) {
-    say(error instanceof Error ? error.message : String(error));
+    say(messageOf(error));
   }
 }

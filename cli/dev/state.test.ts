@@ -8,7 +8,14 @@ import { after, before, test } from "node:test";
 import { promisify } from "node:util";
 import { dotenv } from "./edge.ts";
 import { endProcesses, mark, processesOf, startOf } from "./processes.ts";
-import { loadSecrets, loadSettings, lockState, makeState, shellVariables } from "./state.ts";
+import {
+  loadSecrets,
+  loadSettings,
+  lockState,
+  makeState,
+  readDevVars,
+  shellVariables,
+} from "./state.ts";
 
 let folder: string;
 before(async () => {
@@ -38,6 +45,11 @@ test("secrets are made once, kept for their owner alone, and those given win", a
     RAILHEAD_POOLS: "go=fast",
   });
   assert.deepEqual(await loadSecrets(folder, {}, {}), made);
+
+  const file = join(folder, "dev.vars");
+  await writeFile(file, "# copied, and half filled in\nRAILHEAD_TOKEN=\nGIT_SECRET='hook'\n");
+  assert.deepEqual(readDevVars(file), { GIT_SECRET: "hook" });
+  assert.deepEqual(readDevVars(join(folder, "none")), {});
 });
 
 test("a shell that sources the variables gets them byte for byte", async () => {
@@ -50,7 +62,7 @@ test("a shell that sources the variables gets them byte for byte", async () => {
 });
 
 test("a secret that cannot be passed to the Worker byte for byte is refused", () => {
-  assert.equal(dotenv({ A: "it's $5" }), 'A="it\'s \\$5"\n');
+  assert.equal(dotenv({ A: "$5", B: "it's" }), `A='$5'\nB="it's"\n`);
   for (const value of ["a\nb", "a\\b", "'\"`"])
     assert.throws(() => dotenv({ A: value }), /choose another secret/);
 });

@@ -86,11 +86,13 @@ function isSetting(name: string): boolean {
   return (SETTINGS as readonly string[]).includes(name);
 }
 
-/** The variables of a `.dev.vars` file; none when there is no such file. */
+/** The variables of a `.dev.vars` file that have a value; none when there is no such file. */
 export function readDevVars(file: string): Record<string, string> {
   if (!existsSync(file)) return {};
   const parsed = parseEnv(readFileSync(file, "utf8"));
-  return Object.fromEntries(Object.entries(parsed).map(([name, value]) => [name, value ?? ""]));
+  return Object.fromEntries(
+    Object.entries(parsed).flatMap(([name, value]) => (value ? [[name, value] as const] : [])),
+  );
 }
 
 /** Lines that a POSIX shell can source. */

@@ -34,7 +34,7 @@ describe("crashes in mid-build", () => {
       .map((line) => /^held: line (\d+)$/.exec(line.msg)?.[1])
       .filter((number) => number !== undefined)
       .map(Number);
-    assert.ok(numbers.length > 3);
+    assert.ok(numbers.length >= 3);
     assert.deepEqual(
       numbers,
       numbers.map((_, i) => i + 1),

@@ -36,6 +36,9 @@ export function requestOf(more: Partial<BuildRequest> = {}, target: Target = TAR
   };
 }
 
+/** Another object answers in a later event, never within this one's microtasks. */
+const aCallTakesTime = () => new Promise<void>((resolve) => setImmediate(resolve));
+
 type DownOf<T extends AttemptDown["t"]> = Extract<AttemptDown, { t: T }>;
 
 /** One Build over memory, virtual time, a scripted pool and a bucket with faults. */
@@ -92,26 +95,29 @@ export class BuildWorld {
       },
       pool: () => ({
         enqueue: async (job) => {
-          await null;
+          await aCallTakesTime();
           alive();
           this.jobs.push(job);
           return this.admission();
         },
         withdraw: async (_build, reason) => {
-          await null;
+          await aCallTakesTime();
           alive();
           this.told.push({ verb: "withdraw", body: reason });
         },
         ended: async (ended) => {
-          await null;
+          await aCallTakesTime();
           alive();
           this.told.push({ verb: "ended", body: ended });
         },
-        place: async () => ({ position: 3, expected_wait_ms: null, why: null }),
+        place: async () => {
+          await aCallTakesTime();
+          return { position: 3, expected_wait_ms: null, why: null };
+        },
       }),
       catalog: () => ({
         put: async (record) => {
-          await null;
+          await aCallTakesTime();
           alive();
           this.told.push({ verb: "catalog", body: record.state });
         },
@@ -120,6 +126,7 @@ export class BuildWorld {
         this.#work.add(work);
         void work.finally(() => this.#work.delete(work));
       },
+      report: () => {},
     });
   }
 
@@ -188,6 +195,7 @@ export class BuildWorld {
     bytes: Buffer,
     upload = sha256(name).slice(0, 32),
   ): Promise<string> {
+    const since = this.sent.length;
     await this.receive(n, {
       t: "upload",
       upload,
@@ -196,11 +204,11 @@ export class BuildWorld {
       sha256: sha256(bytes),
       content_type: "application/gzip",
     });
-    const { parts, part_size } = this.last("upload_ready");
+    const { parts, part_size } = this.last("upload_ready", since);
     const etags: { part: number; etag: string }[] = [];
     for (let part = 1; part <= parts; part++) {
       await this.receive(n, { t: "ticket", upload, part });
-      const ticket = JSON.parse(this.last("ticket").ticket) as Ticket;
+      const ticket = JSON.parse(this.last("ticket", since).ticket) as Ticket;
       const slice = bytes.subarray((part - 1) * part_size, part * part_size);
       assert.equal(ticket.size, slice.length);
       etags.push({ part, etag: this.store.putPart(ticket, slice) });
@@ -231,8 +239,9 @@ export class BuildWorld {
     await this.result(n, { last_seq: 1, uploads: [upload] });
   }
 
-  last<T extends AttemptDown["t"]>(t: T): DownOf<T> {
-    const found = this.sent.findLast(({ frame }) => frame.t === t);
+  /** The newest frame of a type, of those sent after the first `since`. */
+  last<T extends AttemptDown["t"]>(t: T, since = 0): DownOf<T> {
+    const found = this.sent.slice(since).findLast(({ frame }) => frame.t === t);
     assert.ok(found, `a frame ${t} was sent`);
     return found.frame as DownOf<T>;
   }

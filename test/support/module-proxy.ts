@@ -1,7 +1,8 @@
 /**
  * A Go module proxy (go.dev/ref/mod#goproxy-protocol) in a folder, made from the sources that Debian
- * ships. Their contents are Debian's, so a program served beside it must do without its go.sum.
+ * ships. Their contents are Debian's, so a program served beside it needs a go.sum for them.
  */
+import { createHash } from "node:crypto";
 import { mkdir, readdir, readFile, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { zip } from "./zip.ts";
@@ -20,8 +21,11 @@ export function requiredModules(goMod: string): Module[] {
   }));
 }
 
-/** Writes `module` into the proxy at `proxy` from the source tree `gocode`. Throws when it is not there. */
-export async function addModule(proxy: string, gocode: string, module: Module): Promise<void> {
+/**
+ * Writes `module` into the proxy at `proxy` from the source tree `gocode`; answers its lines of a go.sum.
+ * Throws when it is not there.
+ */
+export async function addModule(proxy: string, gocode: string, module: Module): Promise<string> {
   const source = await moduleFolder(gocode, module.path);
   const original = await readFile(join(source, "go.mod"), "utf8").catch(() => "");
   const language = /^go \d\S*/m.exec(original)?.[0];
@@ -42,6 +46,17 @@ export async function addModule(proxy: string, gocode: string, module: Module): 
   await writeFile(`${name}.mod`, goMod);
   await writeFile(`${name}.zip`, zip(files));
   await writeFile(join(folder, "list"), `${module.version}\n`);
+
+  const whole = `${module.path} ${module.version}`;
+  return `${whole} ${hash1(files)}\n${whole}/go.mod ${hash1([["go.mod", Buffer.from(goMod)]])}\n`;
+}
+
+/** The `h1:` hash of a go.sum (golang.org/x/mod/sumdb/dirhash). */
+function hash1(files: readonly (readonly [name: string, content: Buffer])[]): string {
+  const summary = createHash("sha256");
+  for (const [name, content] of files.toSorted(([a], [b]) => (a < b ? -1 : 1)))
+    summary.update(`${createHash("sha256").update(content).digest("hex")}  ${name}\n`);
+  return `h1:${summary.digest("base64")}`;
 }
 
 /** Upper case is written with a `!`, since a proxy may lie on a file system that folds case. */

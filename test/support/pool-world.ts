@@ -49,7 +49,11 @@ export class WorldBuild {
     const next = this.attempt + 1;
     if (this.#over()) return { kind: "refused", code: "terminal", next };
     if (this.publishing) return { kind: "refused", code: "publishing", next };
-    if (this.live !== null || expected !== next) return { kind: "refused", code: "attempt", next };
+    const last = this.begun.at(-1);
+    const again =
+      this.live === expected && last?.agent === agent.agent && last.instance === agent.instance;
+    if (!again && (this.live !== null || expected !== next))
+      return { kind: "refused", code: "attempt", next };
     this.attempt = expected;
     this.live = expected;
     this.state = "running";

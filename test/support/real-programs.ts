@@ -2,7 +2,7 @@
  * Programs that nobody here wrote, as Debian's source mirror has them: input that does not know it is
  * a test. On a machine that cannot fetch them the tests fail with the reason; they are never skipped.
  */
-import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { copyFile, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, relative } from "node:path";
 import { cached, sha256File } from "./cache.ts";
@@ -19,7 +19,7 @@ export type RealProgram = {
   modules: readonly string[];
 };
 
-export const REAL_PROGRAMS = {
+export const REAL_PROGRAMS: Record<"goawk" | "webhook" | "fzf", RealProgram> = {
   /** No dependency, no makefile: the default way. */
   goawk: {
     repository: "benhoyt/goawk",
@@ -65,12 +65,14 @@ export const REAL_PROGRAMS = {
       "golang-golang-x-text-dev",
     ],
   },
-} as const satisfies Record<string, RealProgram>;
+};
 
 export type RealProgramName = keyof typeof REAL_PROGRAMS;
 
 /** File that lists what a cached module proxy must hold. */
 const SUMS = "SHA256SUMS";
+/** File in the proxy's folder for the program that uses it. */
+const GO_SUM = "go.sum";
 
 /** Fetches what is not cached, with one opening of the apt root for all of it. */
 export class RealPrograms implements AsyncDisposable {
@@ -86,34 +88,38 @@ export class RealPrograms implements AsyncDisposable {
     return this.#apt;
   }
 
-  /** Unpacks the program's sources into the new folder `into`. */
+  /** Puts the program's sources into the new folder `into`, with the hashes of the modules we can give it. */
   async unpack(name: RealProgramName, into: string): Promise<void> {
-    const { orig, modules }: RealProgram = REAL_PROGRAMS[name];
+    await this.#extract(name, into);
+    if (REAL_PROGRAMS[name].modules.length > 0)
+      await copyFile(join(await this.moduleProxy(name), GO_SUM), join(into, GO_SUM));
+  }
+
+  async #extract(name: RealProgramName, into: string): Promise<void> {
+    const { orig } = REAL_PROGRAMS[name];
     const tarball = await cached(
       orig.file,
       async (path) => (await sha256File(path).catch(() => null)) === orig.sha256,
-      async (path) => {
-        await must("cp", [await (await this.#open()).orig(orig), path]);
-      },
+      async (path) => await copyFile(await (await this.#open()).orig(orig), path),
     );
     await mkdir(into, { recursive: true });
     await must("tar", ["-xf", tarball, "-C", into, "--strip-components=1"]);
-    // Its hashes are upstream's, the proxy's contents Debian's.
-    if (modules.length > 0) await rm(join(into, "go.sum"), { force: true });
   }
 
   /** Folder of a file-system GOPROXY that holds the modules of the program. */
   async moduleProxy(name: RealProgramName): Promise<string> {
-    const { orig, modules }: RealProgram = REAL_PROGRAMS[name];
+    const { orig, modules } = REAL_PROGRAMS[name];
     return await cached(`modules-${name}-${orig.sha256.slice(0, 12)}`, sumsHold, async (proxy) => {
       const work = await mkdtemp(join(tmpdir(), "railhead-modules-"));
       try {
-        await this.unpack(name, join(work, "program"));
+        await this.#extract(name, join(work, "program"));
         await (await this.#open()).unpack(modules, work);
         await mkdir(proxy);
         const goMod = await readFile(join(work, "program/go.mod"), "utf8");
+        let goSum = "";
         for (const module of requiredModules(goMod))
-          await addModule(proxy, join(work, GOCODE), module);
+          goSum += await addModule(proxy, join(work, GOCODE), module);
+        await writeFile(join(proxy, GO_SUM), goSum);
         await writeFile(join(proxy, SUMS), JSON.stringify(await sums(proxy)));
       } finally {
         await rm(work, { recursive: true, force: true });

@@ -17,7 +17,7 @@ export class MemoryStore implements ArtifactStore {
   #serial = 0;
 
   async #run<T>(operation: string, body: () => T): Promise<T> {
-    await null;
+    await new Promise<void>((resolve) => setImmediate(resolve));
     this.fail(operation);
     const result = body();
     this.failAfter(operation);

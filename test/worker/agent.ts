@@ -3,12 +3,15 @@ import { createHash, randomBytes } from "node:crypto";
 import { exportJWK, generateKeyPair, SignJWT } from "jose";
 import WebSocket from "ws";
 import { PROOF_ALGORITHM, PROOF_AUDIENCE } from "../../shared/identity.ts";
+import { PING_INTERVAL_MS } from "../../shared/limits.ts";
 import type { AgentEntry } from "../../shared/log.ts";
 import {
   type AttemptDown,
   type AttemptUp,
   type ControlDown,
   type ControlUp,
+  PING,
+  PONG,
   PROTOCOL_VERSION,
 } from "../../shared/protocol.ts";
 import type { Target } from "../../shared/recipes/index.ts";
@@ -20,10 +23,14 @@ class Frames<Down extends { t: string }, Up> {
   readonly #come: Down[] = [];
   #wake: () => void = () => {};
 
-  constructor(socket: WebSocket) {
+  constructor(socket: WebSocket, seen: (frame: Down) => void = () => {}) {
     this.socket = socket;
     socket.on("message", (data) => {
-      this.#come.push(JSON.parse(String(data)));
+      const text = String(data);
+      if (text === PONG) return;
+      const frame: Down = JSON.parse(text);
+      seen(frame);
+      this.#come.push(frame);
       this.#wake();
     });
   }
@@ -48,12 +55,13 @@ class Frames<Down extends { t: string }, Up> {
 async function dial<Down extends { t: string }, Up>(
   url: string,
   token: string,
+  seen?: (frame: Down) => void,
 ): Promise<Frames<Down, Up>> {
   const socket = new WebSocket(url.replace(/^http/, "ws"), {
     headers: { authorization: `Bearer ${token}` },
     perMessageDeflate: false,
   });
-  const frames = new Frames<Down, Up>(socket);
+  const frames = new Frames<Down, Up>(socket, seen);
   await new Promise((resolve, reject) => socket.once("open", resolve).once("error", reject));
   return frames;
 }
@@ -84,7 +92,17 @@ export async function startAgent(url: string, capacity = 8): Promise<TestAgent> 
   const proof = await new SignJWT({ aud: PROOF_AUDIENCE, sub: agent, nonce })
     .setProtectedHeader({ alg: PROOF_ALGORITHM })
     .sign(privateKey);
-  const control = await dial<ControlDown, ControlUp>(`${url}/agent/control?agent=${agent}`, proof);
+  const control = await dial<ControlDown, ControlUp>(
+    `${url}/agent/control?agent=${agent}`,
+    proof,
+    (frame) => {
+      // At once, whenever the test gets round to it: the edge waits two seconds for this.
+      if (frame.t !== "assign") return;
+      const { build, attempt } = frame;
+      control.send({ t: "accept", build, attempt });
+    },
+  );
+  const alive = setInterval(() => control.socket.send(PING), PING_INTERVAL_MS);
   const instance = randomBytes(8).toString("hex");
   control.send({
     t: "hello",
@@ -103,7 +121,6 @@ export async function startAgent(url: string, capacity = 8): Promise<TestAgent> 
   return {
     async attempt() {
       const { build, attempt, lease, target } = await control.next("assign");
-      control.send({ t: "accept", build, attempt });
       const socket = await dial<AttemptDown, AttemptUp>(
         `${url}/agent/builds/${build}/attempts/${attempt}`,
         lease,
@@ -113,7 +130,10 @@ export async function startAgent(url: string, capacity = 8): Promise<TestAgent> 
       const done = () => control.send({ t: "done", build, attempt });
       return new TestAttempt(url, build, target, credentials, socket, done);
     },
-    close: () => control.socket.close(),
+    close() {
+      clearInterval(alive);
+      control.socket.close();
+    },
   };
 }
 

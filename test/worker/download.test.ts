@@ -20,7 +20,7 @@ function sha256(bytes: Uint8Array): string {
   return createHash("sha256").update(bytes).digest("hex");
 }
 
-describe("downloads", () => {
+describe("downloads", { timeout: 120_000 }, () => {
   const target = goTarget("o/tool");
   const path = goPath(target);
   const archive = `${path}/tool_linux_amd64.tar.gz`;
@@ -190,6 +190,19 @@ describe("downloads", () => {
       assert.equal(response.status, 404);
       if (method === "GET") assert.equal((await problemOf(response)).code, "not_built");
     }
+  });
+
+  test("a file that was lost and built again is served at once", async () => {
+    const again = goTarget("o/again");
+    const url = `${goPath(again)}/again_linux_amd64.tar.gz`;
+    const publish = (bytes: string) =>
+      edge.publish(publicationOf(again, { "again_linux_amd64.tar.gz": bytes }));
+    const { files } = await publish("first");
+    assert.equal(await (await edge.call(url)).text(), "first");
+    await edge.bucket.delete(files[0]?.key ?? "");
+    assert.equal(await status({}, url), 404);
+    await publish("second");
+    assert.equal(await (await edge.call(url)).text(), "second");
   });
 
   test("bytes that are not those of the manifest are never served", async () => {

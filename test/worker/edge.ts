@@ -35,6 +35,8 @@ export type Publication = {
 type R2Like = {
   put(key: string, value: Uint8Array | string): Promise<{ etag: string }>;
   delete(key: string): Promise<void>;
+  /** Null when it is not there. */
+  head(key: string): Promise<object | null>;
 };
 
 /** Starts it; `vars` are settings of the Worker beside the tests' own. */

@@ -26,7 +26,7 @@ const TOKEN = "right-token";
 
 type Outcome = { code: number | null; stdout: string; stderr: string };
 
-describe("the installer", () => {
+describe("the installer", { timeout: 120_000 }, () => {
   let edge: Edge;
   let agent: TestAgent;
   let folder: string;

@@ -11,9 +11,16 @@ type Document = {
   components: { schemas: Record<string, unknown>; securitySchemes: Record<string, unknown> };
 };
 
+type Route = { method: string; path: string };
+
+/** A file of the Worker, by its name at run time: the Worker's types are another project's. */
+async function load<T>(file: string): Promise<T> {
+  return import(new URL(`../../worker/${file}`, import.meta.url).href);
+}
+
 const METHODS = ["get", "head", "post", "put", "delete", "patch"];
 
-describe("the API's own description", () => {
+describe("the API's own description", { timeout: 120_000 }, () => {
   let edge: Edge;
   let document: Document;
 
@@ -50,9 +57,9 @@ describe("the API's own description", () => {
             }
           : next(url, context),
     });
-    const { createRoutes } = await import("../../worker/routes.ts");
-    const { GO_ROUTE } = await import("../../worker/api/go.ts");
-    const { INSTALL_ROUTE } = await import("../../worker/api/install.ts");
+    const { createRoutes } = await load<{ createRoutes(): { routes: Route[] } }>("routes.ts");
+    const { GO_ROUTE } = await load<{ GO_ROUTE: string }>("api/go.ts");
+    const { INSTALL_ROUTE } = await load<{ INSTALL_ROUTE: string }>("api/install.ts");
     hooks.deregister();
     const spelled: Record<string, string> = {
       [GO_ROUTE]: "/{remote}/{owner}/{repo}/{GOOS}/{GOARCH}/{version}",
@@ -124,24 +131,18 @@ describe("the API's own description", () => {
   });
 });
 
-describe("a Worker that is not set up", () => {
+describe("a Worker that is not set up", { timeout: 120_000 }, () => {
   test("refuses to serve, names the setting, and still answers /healthz", async () => {
-    for (const vars of [
-      { RAILHEAD_REMOTES: "nonsense" },
-      { RAILHEAD_OPEN_BUILDS: "perhaps" },
-      { RAILHEAD_POOLS: "x" },
-    ]) {
-      const edge = await startEdge({ vars });
-      try {
-        const response = await edge.call("/github.com/o/r/linux/amd64/v1", { method: "POST" });
-        assert.equal(response.status, 503);
-        const problem = await problemOf(response);
-        assert.equal(problem.code, "not_ready");
-        assert.ok(problem.detail.includes(Object.keys(vars)[0] as string), problem.detail);
-        assert.equal((await edge.call("/healthz")).status, 200);
-      } finally {
-        await edge.close();
-      }
+    const edge = await startEdge({ vars: { RAILHEAD_REMOTES: "nonsense" } });
+    try {
+      const response = await edge.call("/github.com/o/r/linux/amd64/v1", { method: "POST" });
+      assert.equal(response.status, 503);
+      const problem = await problemOf(response);
+      assert.equal(problem.code, "not_ready");
+      assert.match(problem.detail, /RAILHEAD_REMOTES .*"nonsense"/);
+      assert.equal((await edge.call("/healthz")).status, 200);
+    } finally {
+      await edge.close();
     }
   });
 });

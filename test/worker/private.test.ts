@@ -27,7 +27,7 @@ const WITHOUT_ACCESS: Record<string, Record<string, string>> = {
   "the admin's token": { authorization: `Bearer ${ADMIN_TOKEN}` },
 };
 
-describe("private repositories", () => {
+describe("private repositories", { timeout: 120_000 }, () => {
   let edge: Edge;
   let agent: TestAgent;
 

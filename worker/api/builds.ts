@@ -116,11 +116,14 @@ export function buildRoutes(app: App): void {
     const { follow = "0", after } = c.req.valid("query");
     const live = c.req.header("upgrade")?.toLowerCase() === "websocket";
     const format = chooseLogFormat(c.req.header("accept"));
+    const lasting = live || format === "sse" || follow === "1" || follow === "true";
     const view: LogView = {
       build_id: record.build_id,
       after: resumePosition(c.req.header("last-event-id")) ?? Number(after ?? 0),
-      follow: live || format === "sse" || follow === "1" || follow === "true",
-      ends_at: record.visibility === "private" ? Date.now() + LOG_PRIVATE_STREAM_MS : null,
+      follow: lasting,
+      // Who only reads what is there has proven access to all of it.
+      ends_at:
+        lasting && record.visibility === "private" ? Date.now() + LOG_PRIVATE_STREAM_MS : null,
     };
     const source = logSource(c.env, record.build_id, record.visibility);
     if (live) return serveLogSocket(source, view);

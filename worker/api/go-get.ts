@@ -15,6 +15,7 @@ import { readConfig } from "../config.ts";
 import type { BuildSummary } from "../core/contracts.ts";
 import type { Manifest } from "../core/manifest.ts";
 import { PRIVATE_CACHING, PUBLIC_CACHING, serveFile } from "../download.ts";
+import { keptManifest } from "../manifests.ts";
 import { LATEST, resolveVersion } from "../resolve.ts";
 import { retrying } from "../retry.ts";
 import { isRange, isWholeVersion } from "../versions.ts";
@@ -26,7 +27,7 @@ export async function getGo(c: Context<AppEnv>, request: GoRequest): Promise<Res
   const { origin } = new URL(c.req.url);
   if (mayMove(request.version) === "always") return redirectToExact(c, request);
 
-  const published = await findManifest(c.env, request, "public");
+  const published = await keptManifest(c.env, goObjectName(request, "public"));
   if (published !== null) return servePublished(c, request, published);
 
   const own = await findPrivate(c, request);
@@ -52,16 +53,30 @@ function mayMove(version: string): "always" | "perhaps" | "never" {
   return isRange(version) && /[~^<>=* ]/.test(version) ? "always" : "perhaps";
 }
 
+/** A file that R2 has lost is looked for once more, where a rebuild may have put it. */
 async function servePublished(
   c: Context<AppEnv>,
   request: GoRequest,
   manifest: Manifest,
 ): Promise<Response> {
-  const caching = manifest.visibility === "public" ? PUBLIC_CACHING : PRIVATE_CACHING;
-  if (request.file === null) return redirect(303, goArtifactPath(request), caching);
-  const response = await serveFile(c, manifest, request.file);
+  const { visibility } = manifest;
+  const response = await serve(c, request, manifest);
   if (response !== null) return response;
-  throw notBuilt(new URL(c.req.url).origin, request);
+  const rebuilt = await findManifest(c.env, request, visibility);
+  const again = rebuilt && (await serve(c, request, rebuilt));
+  if (again !== null) return again;
+  const { origin } = new URL(c.req.url);
+  throw notPublished(origin, request, await current(c.env, request, visibility));
+}
+
+async function serve(
+  c: Context<AppEnv>,
+  request: GoRequest,
+  manifest: Manifest,
+): Promise<Response | null> {
+  if (request.file !== null) return serveFile(c, manifest, request.file);
+  const caching = manifest.visibility === "public" ? PUBLIC_CACHING : PRIVATE_CACHING;
+  return redirect(303, goArtifactPath(request), caching);
 }
 
 /** The private publication, for those only who can read all of its repositories now. */

@@ -8,10 +8,11 @@ import {
   parseGoPath,
 } from "../../shared/recipes/go.ts";
 import type { AppEnv } from "../app.ts";
-import { artifactStore, getManifest } from "../artifacts.ts";
+import { artifactStore } from "../artifacts.ts";
 import type { Config } from "../config.ts";
 import { isIntact, type Manifest } from "../core/manifest.ts";
 import { gitCredentials } from "../credentials.ts";
+import { freshManifest } from "../manifests.ts";
 import { isOwnToken } from "../tokens.ts";
 
 type Visibility = Manifest["visibility"];
@@ -52,14 +53,13 @@ export function goObjectName(request: GoRequest, visibility: Visibility): string
   return goTargetKey({ ...request, visibility });
 }
 
-/** What was published for exactly this version; null when nothing was. */
-export async function findManifest(
+/** What is published for exactly this version now; null when nothing is. */
+export function findManifest(
   env: Env,
   request: GoRequest,
   visibility: Visibility,
 ): Promise<Manifest | null> {
-  const found = await getManifest(env.ARTIFACTS, goObjectName(request, visibility));
-  return found?.manifest ?? null;
+  return freshManifest(env, goObjectName(request, visibility));
 }
 
 /** Whether R2 still has every file of a publication. */

@@ -9,7 +9,7 @@ import { postGo } from "./go-post.ts";
 import { goRequest } from "./go-request.ts";
 
 /** A first segment with a dot is a git host; the rest is told apart by the one parser, not by routes. */
-export const GO_ROUTE = "/:remote{[^/]+\\.[^/]+}/:rest{.+}";
+export const GO_ROUTE = "/:remote{[^/]+\\.[^/]+}/:rest{[\\s\\S]+}";
 const DOCUMENTED = "/{remote}/{owner}/{repo}/{GOOS}/{GOARCH}/{version}";
 
 export function goRoutes(app: App): void {

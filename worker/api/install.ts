@@ -10,7 +10,7 @@ import { problems } from "./documents.ts";
 import { remoteBase } from "./go-request.ts";
 import script from "./install-script.txt";
 
-export const INSTALL_ROUTE = "/install/:remote/:rest{.+}";
+export const INSTALL_ROUTE = "/install/:remote/:rest{[\\s\\S]+}";
 /** The parser wants a pair; the script finds its own. */
 const ANY_PLATFORM = "linux/amd64";
 /** What may stand between the script's single quotes. */

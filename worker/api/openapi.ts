@@ -2,9 +2,8 @@
 import { createRoute } from "@hono/zod-openapi";
 import * as z from "zod";
 import type { App } from "../app.ts";
+import { VERSION } from "../version.ts";
 import { json } from "./documents.ts";
-
-const VERSION = "0.1.0";
 
 const route = createRoute({
   method: "get",

@@ -33,20 +33,25 @@ export class AdmissionControl {
     this.#limits = limits;
   }
 
-  /** Decides on one new build of a caller while `waiting` others wait, and counts it when it may come in. */
-  admit(caller: Caller, waiting: number): Admission {
+  /** Whether one more build of a caller may come in while `waiting` others wait. Writes nothing. */
+  check(caller: Caller, waiting: number): Admission {
     const { ratePerMinute, queueLimit } = this.#limits;
     if (waiting >= queueLimit)
       return { kind: "refused", code: "queue_full", retry_after_s: QUEUE_RETRY_SECONDS };
-    const now = this.#clock.now();
-    const row = this.#sql.exec<RateRow>("SELECT tokens, at FROM rates WHERE caller = ?", caller)[0];
-    const tokens = row ? this.#refilled(row, now) : ratePerMinute;
+    const tokens = this.#tokens(caller, this.#clock.now());
     if (tokens < 1)
       return {
         kind: "refused",
         code: "rate_limited",
         retry_after_s: Math.ceil(((1 - tokens) / ratePerMinute) * 60),
       };
+    return { kind: "ok" };
+  }
+
+  /** Counts a build that came in. */
+  count(caller: Caller): void {
+    const now = this.#clock.now();
+    const tokens = this.#tokens(caller, now);
     // A bucket that nobody touched for a minute is full again: its row says nothing.
     this.#sql.exec("DELETE FROM rates WHERE at < ?", now - MINUTE_MS);
     this.#sql.exec(
@@ -56,12 +61,13 @@ export class AdmissionControl {
       tokens - 1,
       now,
     );
-    return { kind: "ok" };
   }
 
-  #refilled({ tokens, at }: RateRow, now: number): number {
+  #tokens(caller: Caller, now: number): number {
     const { ratePerMinute } = this.#limits;
-    const elapsed = Math.max(0, now - at);
-    return Math.min(ratePerMinute, tokens + (elapsed / MINUTE_MS) * ratePerMinute);
+    const row = this.#sql.exec<RateRow>("SELECT tokens, at FROM rates WHERE caller = ?", caller)[0];
+    if (row === undefined) return ratePerMinute;
+    const elapsed = Math.max(0, now - row.at);
+    return Math.min(ratePerMinute, row.tokens + (elapsed / MINUTE_MS) * ratePerMinute);
   }
 }

@@ -35,13 +35,14 @@ export class AttemptDesk {
     const attempt = rows.attempt(n);
     if (row === null || attempt === null) return;
     if (row.stage === "ended") return this.#over(n);
-    if (frame.t === "log") return this.#log(row, attempt, frame);
+    if (frame.t === "log" && attempt.started) return this.#log(row, attempt, frame);
     if (attempt.lost || n !== row.attempt) {
       const message = `Attempt ${n} is over; ${row.attempt} is current. Clean up.`;
       return ports.sockets.send(n, { t: "refused", code: "lost", message });
     }
     if (frame.t === "start") return this.#start(row, attempt, frame);
-    if (!attempt.started) return ports.sockets.close(n, CLOSE.badFrame, "start comes first");
+    if (!attempt.started || frame.t === "log")
+      return ports.sockets.close(n, CLOSE.badFrame, "start comes first");
     if (frame.t === "phase") return rows.patchAttempt(n, { phase: frame.phase });
     if (frame.t === "result") return this.#result(row, attempt, frame);
     if (row.stage !== "running") return;

@@ -3,7 +3,7 @@
  * was not published is removed. Each is idempotent, driven again by alarm and constructor until it is done.
  */
 import { PUBLISH_DEADLINE_MS } from "../../shared/limits.ts";
-import type { BuildParts, Lifecycle } from "./build-lifecycle.ts";
+import { type BuildParts, type Lifecycle, publishedKeys } from "./build-lifecycle.ts";
 import { REASONS } from "./build-reasons.ts";
 import type { BuildRow } from "./build-rows.ts";
 import type { Uploads } from "./build-uploads.ts";
@@ -51,8 +51,9 @@ export class Finish {
       await step(row);
       deadlines.clear(name);
       deadlines.rearm();
-    } catch {
+    } catch (error) {
       // Its deadline says when it is tried again.
+      ports.report(`${name} of build ${row.id}`, error);
     }
   }
 
@@ -109,6 +110,6 @@ export class Finish {
 
   async #sweep(row: BuildRow): Promise<void> {
     if (row.stage !== "ended") return;
-    await this.#uploads.sweep(new Set(row.manifest?.files.map(({ key }) => key)));
+    await this.#uploads.sweep(publishedKeys(row));
   }
 }

@@ -35,23 +35,25 @@ export class Lifecycle {
   readonly #parts: BuildParts;
   /** Called after each step that left work to do. */
   readonly #stepped: () => void;
+  #stepping = false;
 
   constructor(parts: BuildParts, stepped: () => void) {
     this.#parts = parts;
     this.#stepped = stepped;
   }
 
-  /** Creates the build, waiting for admission. */
+  /** Creates the build, waiting for admission. Sending the outbox is the caller's: it waits for the answer. */
   open(id: string, request: BuildRequest): void {
-    const { rows, deadlines, outbox } = this.#parts;
+    const { ports, rows, deadlines, outbox } = this.#parts;
     const now = this.#now();
-    this.#step(() => {
+    ports.sql.transaction(() => {
       rows.create(id, request, now);
       rows.join(request.caller, request.credential, now);
       this.#say("info", MESSAGES.joined, { fields: { params: logParams(request.target) } });
       deadlines.set("queue", now + QUEUE_DEADLINE_MS);
       outbox.put("enqueue", id, null);
     });
+    deadlines.rearm();
   }
 
   /** Mints attempt `expected` (rule 1). `lease` is the SHA-256 of the token. */
@@ -194,7 +196,9 @@ export class Lifecycle {
       else this.#say("error", MESSAGES.failed(reason));
       deadlines.clearAll();
       deadlines.set("archive", now);
-      if (rows.hasUploads()) deadlines.set("sweep", now + 2 * TICKET_MS);
+      const published = publishedKeys(rows.build());
+      if (rows.uploadKeys().some((key) => !published.has(key)))
+        deadlines.set("sweep", now + 2 * TICKET_MS);
       for (const verb of ["enqueue", "withdraw"]) outbox.drop(verb, row.id);
       outbox.put("ended", row.id, endedOf(row, outcome, endClass, now));
       outbox.put("catalog", row.id, null);
@@ -253,9 +257,19 @@ export class Lifecycle {
     outbox.put("catalog", row.id, null);
   }
 
+  /** One transaction. A step inside a step belongs to it: what follows begins when all of it is written. */
   #step(body: () => void): void {
     const { ports, deadlines } = this.#parts;
-    ports.sql.transaction(body);
+    if (this.#stepping) {
+      body();
+      return;
+    }
+    this.#stepping = true;
+    try {
+      ports.sql.transaction(body);
+    } finally {
+      this.#stepping = false;
+    }
     deadlines.rearm();
     this.#stepped();
   }
@@ -269,6 +283,12 @@ export class Lifecycle {
   #now(): number {
     return this.#parts.ports.clock.now();
   }
+}
+
+/** Keys that must stay: of what lies at the target's key, or may come to lie there after a doubtful put. */
+export function publishedKeys(row: BuildRow | null): ReadonlySet<string> {
+  const keeps = row?.outcome === "succeeded" || row?.class === "storage";
+  return new Set(keeps ? row.manifest?.files.map(({ key }) => key) : []);
 }
 
 function artifactsOf(manifest: Manifest): BuildRow["artifacts"] {

@@ -66,4 +66,6 @@ export type BuildPorts = {
   catalog(): Pick<CatalogRpc, "put">;
   /** Lets work go on behind the current event; it never throws. */
   background(work: Promise<void>): void;
+  /** Tells the operator of a fault that is survived by trying again. */
+  report(what: string, error: unknown): void;
 };

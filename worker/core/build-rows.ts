@@ -157,8 +157,9 @@ export class BuildRows {
     return this.#count("SELECT count(*) AS n FROM attempts WHERE started = 1 AND lost = 1");
   }
 
-  hasUploads(): boolean {
-    return this.#count("SELECT count(*) AS n FROM uploads") > 0;
+  /** Keys in the bucket that were handed out to this build's attempts. */
+  uploadKeys(): string[] {
+    return this.#sql.exec<{ key: string }>("SELECT key FROM uploads").map(({ key }) => key);
   }
 
   /** Adds a caller, or its newer credential. */

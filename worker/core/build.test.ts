@@ -16,6 +16,10 @@ test("a build goes from the queue over a running attempt to its publication", as
     [{ build_id: BUILD_ID, expected: 1, admission: true }],
   );
   assert.equal((await world.build.summary())?.position, 3);
+  assert.deepEqual(
+    world.told.map(({ body }) => body),
+    ["queued"],
+  );
   await world.succeed();
   const view = await world.build.view();
   assert.equal(view?.record.state, "succeeded");

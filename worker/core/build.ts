@@ -9,6 +9,7 @@ import type { AttemptUp } from "../../shared/protocol.ts";
 import { AttemptDesk } from "./build-attempt.ts";
 import { Finish } from "./build-finish.ts";
 import { type BuildParts, Lifecycle } from "./build-lifecycle.ts";
+import { Mail } from "./build-mail.ts";
 import type { BuildPorts } from "./build-ports.ts";
 import { recordOf, summaryOf } from "./build-record.ts";
 import { type BuildRow, BuildRows } from "./build-rows.ts";
@@ -21,22 +22,19 @@ import type {
   BuildView,
   Caller,
   CancelAnswer,
-  EnqueueAnswer,
   EnsureAnswer,
   LogPage,
   LostAnswer,
 } from "./contracts.ts";
 import { Deadlines } from "./deadlines.ts";
 import { LogStore } from "./log-store.ts";
-import { type Message, Outbox } from "./outbox.ts";
+import { Outbox } from "./outbox.ts";
 import { Signal } from "./signal.ts";
 
 /** Bytes of a lease token. */
 const LEASE_BYTES = 32;
 /** Readers that may wait in one object; more are answered at once. */
 const MAX_WAITING = 4_096;
-
-type Refused = Extract<EnqueueAnswer, { kind: "refused" }>;
 
 export class BuildCore implements BuildRpc {
   readonly #ports: BuildPorts;
@@ -45,18 +43,22 @@ export class BuildCore implements BuildRpc {
   readonly #desk: AttemptDesk;
   readonly #finish: Finish;
   readonly #changed = new Signal();
-  /** The first question to the pool while it is under way, and its no. */
+  readonly #mail: Mail;
+  /** The question to the pool while it is under way. */
   #admitting: Promise<void> | null = null;
-  #refusal: Refused | null = null;
-  #placing: Promise<number | null> | null = null;
 
   constructor(ports: BuildPorts) {
     this.#ports = ports;
-    const outbox = new Outbox(ports, (message) => this.#deliver(message));
+    const rows = new BuildRows(ports.sql);
+    const outbox = new Outbox(ports, (message) => this.#mail.deliver(message));
+    this.#mail = new Mail(ports, rows, {
+      granted: (id) => outbox.put("catalog", id, null),
+      erased: () => this.#changed.notify(),
+    });
     this.#parts = {
       ports,
       outbox,
-      rows: new BuildRows(ports.sql),
+      rows,
       log: new LogStore(ports.sql),
       deadlines: new Deadlines(ports, outbox),
     };
@@ -87,7 +89,7 @@ export class BuildCore implements BuildRpc {
   async alarm(): Promise<void> {
     if (this.#row() === null) return;
     try {
-      await this.#parts.deadlines.expireDue((name) => {
+      await this.#parts.deadlines.run((name) => {
         this.#life.expire(name);
         return this.#finish.drive();
       });
@@ -101,22 +103,16 @@ export class BuildCore implements BuildRpc {
 
   async ensure(id: string, request: BuildRequest): Promise<EnsureAnswer> {
     const known = this.#row();
-    if (known === null) {
-      this.#refusal = null;
-      this.#life.open(id, request);
-      this.#admitting = this.#parts.outbox.send().finally(() => {
-        this.#admitting = null;
-        this.#ports.background(this.settle());
-      });
-    } else if (known.stage !== "ended") {
+    if (known === null) this.#admit(id, request);
+    else if (known.stage !== "ended")
       this.#parts.rows.join(request.caller, request.credential, this.#ports.clock.now());
-    }
     await this.#admitting;
     const row = this.#row();
-    if (row === null) return this.#refusal ?? this.ensure(id, request);
+    if (row === null) return this.#mail.refusal ?? this.ensure(id, request);
     // The pool could not be asked. The caller is told yes, so from here on the pool must take it.
     if (row.admission === "asked") this.#parts.rows.patch({ admission: "promised" });
-    return { kind: "ok", build: summaryOf(row, await this.#position(row)) };
+    const position = known === null ? this.#mail.admittedAt : await this.#mail.position(row);
+    return { kind: "ok", build: summaryOf(row, position) };
   }
 
   // ---- for the Pool -----------------------------------------------------------------------------
@@ -138,21 +134,21 @@ export class BuildCore implements BuildRpc {
 
   async unplaceable(attempt: number, reason: string): Promise<void> {
     const row = this.#row();
-    const waits = row?.stage === "queued" || row?.stage === "assigned";
-    if (waits && attempt >= row.attempt) this.#life.end("failed", "agent_refused", reason);
+    if (row?.stage === "queued" && attempt > row.attempt)
+      this.#life.end("failed", "agent_refused", reason);
   }
 
   // ---- for the API ------------------------------------------------------------------------------
 
   async summary(): Promise<BuildSummary | null> {
     const row = this.#row();
-    return row && summaryOf(row, await this.#position(row));
+    return row && summaryOf(row, await this.#mail.position(row));
   }
 
   async view(): Promise<BuildView | null> {
     const row = this.#row();
     if (row === null) return null;
-    const position = await this.#position(row);
+    const position = await this.#mail.position(row);
     const record = recordOf(row, this.#parts.rows.attempt(row.attempt), position);
     return { record, repositories: row.repositories, posted_by: row.posted_by };
   }
@@ -218,6 +214,14 @@ export class BuildCore implements BuildRpc {
 
   // ---- inside -----------------------------------------------------------------------------------
 
+  #admit(id: string, request: BuildRequest): void {
+    this.#life.open(id, request);
+    this.#admitting = this.#parts.outbox.send().finally(() => {
+      this.#admitting = null;
+      this.#ports.background(this.settle());
+    });
+  }
+
   #row(): BuildRow | null {
     return this.#parts.rows.build();
   }
@@ -237,64 +241,5 @@ export class BuildCore implements BuildRpc {
     if (left <= 0 || this.#changed.waiting >= MAX_WAITING) return false;
     await this.#changed.wait(this.#ports.timer, left);
     return true;
-  }
-
-  /** Place in the queue. Asked once for all who want to know at the same moment; null when the pool does not answer. */
-  async #position(row: BuildRow): Promise<number | null> {
-    if (row.stage !== "queued") return null;
-    this.#placing ??= this.#place(row).finally(() => {
-      this.#placing = null;
-    });
-    return this.#placing;
-  }
-
-  async #place(row: BuildRow): Promise<number | null> {
-    try {
-      return (await this.#ports.pool(row.pool).place(row.id))?.position ?? null;
-    } catch {
-      return null;
-    }
-  }
-
-  async #deliver({ verb, body }: Message): Promise<void> {
-    const row = this.#row();
-    if (row === null) return;
-    const pool = this.#ports.pool(row.pool);
-    if (verb === "enqueue") await this.#enqueue(row);
-    else if (verb === "withdraw") await pool.withdraw(row.id, body as string);
-    else if (verb === "ended") await pool.ended(body as Parameters<typeof pool.ended>[0]);
-    else if (verb === "catalog")
-      await this.#ports.catalog().put(recordOf(row, this.#parts.rows.attempt(row.attempt), null));
-  }
-
-  async #enqueue(row: BuildRow): Promise<void> {
-    const answer = await this.#ports.pool(row.pool).enqueue({
-      build_id: row.id,
-      expected: row.attempt + 1,
-      recipe: row.target.recipe,
-      needs: {},
-      caller: row.posted_by,
-      admission: row.admission === "asked",
-      queued_at: row.queued_at,
-    });
-    const now = this.#row();
-    if (now === null || now.stage === "ended") return;
-    if (answer.kind === "ok") {
-      this.#parts.rows.patch({ admission: "granted" });
-      this.#parts.outbox.put("catalog", row.id, null);
-    } else if (now.admission === "asked") {
-      this.#erase(answer);
-      // The outbox must not look for its row: it is gone with everything else.
-      throw new Error("refused");
-    } else if (now.admission === "promised") {
-      throw new Error("the pool refused a build that its poster was promised");
-    }
-  }
-
-  #erase(refusal: Refused): void {
-    this.#refusal = refusal;
-    this.#ports.sql.transaction(() => this.#parts.rows.erase());
-    this.#ports.alarm.set(null);
-    this.#changed.notify();
   }
 }

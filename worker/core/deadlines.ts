@@ -56,20 +56,10 @@ export class Deadlines {
   }
 
   /**
-   * The body of an alarm handler: `expire`s what has passed, sends the outbox, arms the next alarm. Never
-   * throws, since the platform gives up on an alarm after six retries.
-   */
-  async run(expire: (name: string) => void | Promise<void>): Promise<void> {
-    await this.expireDue(expire);
-    await this.#outbox.send();
-    this.rearm();
-  }
-
-  /**
    * Hands each deadline that has passed to `expire`. One that is neither cleared nor moved by it, or for which
    * it throws, comes back after a pause.
    */
-  async expireDue(expire: (name: string) => void | Promise<void>): Promise<void> {
+  async run(expire: (name: string) => void | Promise<void>): Promise<void> {
     const now = this.#clock.now();
     const due = this.#sql.exec<{ name: string }>(
       "SELECT name FROM deadlines WHERE at <= ? ORDER BY at, name",

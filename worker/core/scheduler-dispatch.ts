@@ -3,12 +3,12 @@
  * (protocol rules 1 and 3).
  */
 import { ACCEPT_WITHIN_MS } from "../../shared/limits.ts";
-import type { BeginAnswer } from "./contracts.ts";
+import type { BeginAnswer, Job } from "./contracts.ts";
 import type { Agent } from "./registry.ts";
 import type { SchedulerParts } from "./scheduler-parts.ts";
 import { type Candidate, isRefusedByAll, pick, type Standing } from "./scheduler-place.ts";
 import type { Recovery } from "./scheduler-recovery.ts";
-import type { JobRow } from "./scheduler-store.ts";
+import { type JobRow, toRow } from "./scheduler-store.ts";
 
 export class Dispatcher {
   readonly #parts: SchedulerParts;
@@ -38,6 +38,23 @@ export class Dispatcher {
     }
   }
 
+  /**
+   * Begins a new build that nobody waits before, when an agent is free. Call what it returns once the job is
+   * stored. The Build is asked before anything is written here: a write would hold the question back until
+   * it is on disk. Should both be lost in a crash, the Build's repeated enqueue finds its attempt again.
+   */
+  placeNow(job: Job): (() => void) | null {
+    const { registry, background } = this.#parts;
+    const row = toRow(job);
+    const chosen = pick(this.#candidates(), row, (agent) => registry.status(agent) === "connected");
+    if (chosen === null) return null;
+    const offer = this.#offer(row, chosen.agent);
+    return () => {
+      this.#addLease(row, chosen.agent);
+      background(offer);
+    };
+  }
+
   /** How each agent stands. `used` counts every lease, those being given up too. */
   standings(): Standing[] {
     const { registry, store } = this.#parts;
@@ -65,14 +82,18 @@ export class Dispatcher {
   }
 
   #reserve(job: JobRow, chosen: Candidate, candidates: Set<Candidate>): void {
-    const { store, clock, background } = this.#parts;
     const { agent } = chosen;
+    this.#addLease(job, agent);
+    chosen.used += 1;
+    if (chosen.used >= agent.capacity) candidates.delete(chosen);
+    this.#parts.background(this.#offer(job, agent));
+  }
+
+  #addLease(job: JobRow, agent: Agent): void {
+    const { store, clock } = this.#parts;
     const lookAt = clock.now() + ACCEPT_WITHIN_MS;
     store.addLease({ build: job.build, attempt: job.expected }, agent.agent, "reserved", lookAt);
     agent.assignedAt = clock.now();
-    chosen.used += 1;
-    if (chosen.used >= agent.capacity) candidates.delete(chosen);
-    background(this.#offer(job, agent));
   }
 
   async #offer(job: JobRow, agent: Agent): Promise<void> {

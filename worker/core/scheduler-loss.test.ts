@@ -193,6 +193,14 @@ test("a start whose answer got lost costs a number, not the build", async () => 
   assert.deepEqual(agent.assigned(), ["b1/2"]);
 });
 
+test("a pool that died right after its question asks again and goes on with the same attempt", async () => {
+  const world = new PoolWorld();
+  const agent = await world.agent("a");
+  await world.build("b1").begin(1, { agent: agent.id, name: "a", instance: "first" });
+  await world.enqueue("b1");
+  assert.deepEqual(agent.assigned(), ["b1/1"]);
+});
+
 test("a build that is being published when its agent goes stays with the pool until it has ended", async () => {
   const { world, agent } = await running();
   world.build("b1").publishing = true;

@@ -63,6 +63,19 @@ type StoredLease = SqlRow & {
 
 const PAGE = 100;
 
+/** A new job as its row will be. */
+export function toRow(job: Job): JobRow {
+  return {
+    build: job.build_id,
+    recipe: job.recipe,
+    needs: job.needs,
+    queuedAt: job.queued_at,
+    expected: job.expected,
+    state: "queued",
+    refusals: {},
+  };
+}
+
 export class SchedulerStore {
   readonly #sql: Sql;
 

@@ -31,6 +31,8 @@ export type SchedulerPorts = {
 
 /** Milliseconds between two looks at a queue whose agents may come back without a word. */
 const QUEUE_TICK_MS = 4_000;
+/** Milliseconds before the next alarm at the earliest, so that a fault in handling one makes no hot loop. */
+const ALARM_PAUSE_MS = 100;
 
 export class Scheduler {
   /** What agents and operators say. */
@@ -68,11 +70,15 @@ export class Scheduler {
     const { store } = this.#parts;
     const known = store.job(job.build_id);
     if (known === undefined) {
+      const queued = store.queuedCount();
       if (job.admission) {
-        const admission = this.#admission.admit(job.caller, store.queuedCount());
+        const admission = this.#admission.check(job.caller, queued);
         if (admission.kind === "refused") return admission;
       }
+      const place = queued === 0 ? this.#dispatcher.placeNow(job) : null;
       store.addJob(job);
+      place?.();
+      if (job.admission) this.#admission.count(job.caller);
     } else if (job.expected > known.expected || known.state === "over" || known.state === "loose") {
       const outdated = store.lease(job.build_id);
       store.queue(job.build_id, Math.max(job.expected, known.expected));
@@ -150,10 +156,14 @@ export class Scheduler {
   /** The object's alarm. */
   async alarm(): Promise<void> {
     this.#armedAt = null;
-    const now = this.#parts.clock.now();
-    this.control.expire(now);
-    await this.#recovery.wake(now);
-    this.#changed();
+    try {
+      const now = this.#parts.clock.now();
+      this.control.expire(now);
+      await this.#recovery.wake(now);
+      this.#dispatcher.dispatch();
+    } finally {
+      this.#arm();
+    }
   }
 
   /** Figures for `/metrics` and `/readyz`. An agent that is connected but takes no new work counts as cordoned. */
@@ -191,8 +201,10 @@ export class Scheduler {
 
   /** Arms the alarm for the earliest thing to do. It only moves forward: one that comes too early arms the next. */
   #arm(): void {
-    const at = this.#nextLook();
-    if (at === null || (this.#armedAt !== null && this.#armedAt <= at)) return;
+    const next = this.#nextLook();
+    if (next === null) return;
+    const at = Math.max(next, this.#parts.clock.now() + ALARM_PAUSE_MS);
+    if (this.#armedAt !== null && this.#armedAt <= at) return;
     this.#armedAt = at;
     this.#ports.alarm.set(at);
   }

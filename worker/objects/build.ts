@@ -44,6 +44,7 @@ export class Build extends DurableObject<Env> implements BuildRpc {
       pool: (name) => env.POOLS.getByName(name),
       catalog: () => env.CATALOG.getByName("catalog"),
       background: (work) => ctx.waitUntil(work.catch((error) => reportError("build", error))),
+      report: reportError,
     });
     this.#core.resume();
   }

@@ -28,7 +28,7 @@ func tally(r io.Reader) (count, error) {
 			return
 		}
 		c.words++
-		if text := strings.TrimFunc(word.String(), unicode.IsPunct); text != "" {
+		if text := strings.TrimFunc(word.String(), around); text != "" {
 			c.uses[strings.ToLower(text)]++
 		}
 		word.Reset()
@@ -52,6 +52,11 @@ func tally(r io.Reader) (count, error) {
 			word.WriteRune(char)
 		}
 	}
+}
+
+// around tells what stands around a word from the word itself.
+func around(char rune) bool {
+	return !unicode.IsLetter(char) && !unicode.IsNumber(char)
 }
 
 // top lists the n words used most, those used equally often by the alphabet.

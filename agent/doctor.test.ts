@@ -1,0 +1,61 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { parseSettings } from "./config.ts";
+import { diagnose, type Seen, showFindings } from "./doctor.ts";
+import { emptyEngine } from "./testing/agent.ts";
+
+const SETTINGS = parseSettings({ capacity: 2, limits: { memory: "1g", cpus: 2 } }, (key) => key);
+const GOOD: Seen = {
+  facts: emptyEngine().facts_now,
+  images: [{ image: "golang:1", id: `sha256:${"a".repeat(64)}` }],
+  identity: {
+    ok: {
+      url: "https://railhead.example",
+      agent: "default.0123456789abcdef",
+      name: "test",
+      pool: "default",
+      key: { kty: "OKP", crv: "Ed25519", x: "", d: "" },
+    },
+  },
+  edge: { status: 200, clock_off_s: 1 },
+  home: { folder: "/var/lib/railhead", writable: true },
+};
+
+function worst(seen: Partial<Seen>): string[] {
+  return diagnose({ ...GOOD, ...seen }, SETTINGS)
+    .filter(({ status }) => status !== "ok")
+    .map(({ check, status }) => `${status} ${check}`);
+}
+
+test("a good host has nothing to change", () => {
+  assert.deepEqual(worst({}), []);
+});
+
+test("each thing that a host lacks is named, with what to change", () => {
+  const facts = emptyEngine().facts_now;
+  const cases: [Partial<Seen>, string][] = [
+    [{ facts: { error: "no socket" } }, "fail engine"],
+    [{ facts: { ...facts, engine_version: "19.03.1" } }, "warn engine"],
+    [{ facts: { ...facts, disk_free_bytes: 1 } }, "fail disk"],
+    [{ facts: { ...facts, disk_free_bytes: null } }, "warn disk"],
+    [{ facts: { ...facts, memory_bytes: 2 ** 30 } }, "warn memory"],
+    [{ facts: { ...facts, cpus: 1 } }, "warn cpus"],
+    [{ facts: { ...facts, seccomp: false } }, "fail seccomp"],
+    [{ facts: { ...facts, live_restore: false } }, "warn live-restore"],
+    [{ facts: { ...facts, firewall: false } }, "warn firewall"],
+    [{ facts: { ...facts, quota: false } }, "warn quota"],
+    [{ images: [{ image: "golang:1", id: null }] }, "warn image golang:1"],
+    [{ identity: { error: "not registered" }, edge: null }, "fail identity"],
+    [{ edge: { error: "ECONNREFUSED" } }, "fail edge"],
+    [{ edge: { status: 502, clock_off_s: null } }, "fail edge"],
+    [{ edge: { status: 200, clock_off_s: -3_600 } }, "warn clock"],
+    [{ home: { folder: "/x", writable: false } }, "fail home"],
+  ];
+  for (const [seen, expected] of cases) assert.deepEqual(worst(seen), [expected]);
+});
+
+test("findings are one line each, and advice stands below its finding", () => {
+  const text = showFindings(diagnose({ ...GOOD, edge: { error: "ECONNREFUSED" } }, SETTINGS));
+  assert.match(text, /^ok {4}home/m);
+  assert.match(text, /^fail {2}edge .*ECONNREFUSED\n {10,}Check the address/m);
+});

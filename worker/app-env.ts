@@ -1,0 +1,2 @@
+/** What hono's context carries in every handler. */
+export type AppEnv = { Bindings: Env };
