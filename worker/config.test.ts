@@ -56,6 +56,12 @@ describe("the Worker's settings", () => {
     assert.match(refused({ RAILHEAD_OPEN_BUILDS: "yes" }), /RAILHEAD_OPEN_BUILDS/);
     for (const entry of ["x", "=pool", "go=", "go=UPPER", "github.com//x=p", "go=a b"])
       assert.match(refused({ RAILHEAD_POOLS: entry }), /RAILHEAD_POOLS/, entry);
+    for (const name of [
+      "RAILHEAD_RATE_PER_MINUTE",
+      "RAILHEAD_QUEUE_LIMIT",
+      "RAILHEAD_EXPECT_AGENTS",
+    ])
+      assert.match(refused({ [name]: "many" }), new RegExp(name));
     assert.match(refused({ RAILHEAD_TOKEN: "" }), /RAILHEAD_TOKEN/);
     assert.match(refused({ RAILHEAD_SECRET: "short" }), /RAILHEAD_SECRET/);
   });

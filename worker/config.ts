@@ -2,6 +2,7 @@
 import { poolNameSchema } from "../shared/identity.ts";
 import { Problem } from "../shared/problem.ts";
 import { DEFAULT_REMOTES, parseRemote } from "../shared/remotes.ts";
+import { admissionLimits, type CountSettings, expectedAgents } from "./pool-settings.ts";
 
 export type Config = {
   /** Base URL, without a slash at its end, of each git host that may be built from. */
@@ -20,7 +21,7 @@ const SECRET_CHARS = 16;
 const SUBJECT = /^[a-z0-9][a-z0-9.-]*(?:\/[A-Za-z0-9_][A-Za-z0-9._-]*)*$/;
 
 /** Absent in a deployment whose wrangler.toml is older than the setting. */
-type Settings = {
+type Settings = CountSettings & {
   readonly [name in
     | "RAILHEAD_REMOTES"
     | "RAILHEAD_OPEN_BUILDS"
@@ -36,6 +37,8 @@ export function readConfig(env: Settings): Config {
   for (const name of ["RAILHEAD_TOKEN", "RAILHEAD_SECRET"] as const)
     if ((env[name] ?? "").length < SECRET_CHARS)
       throw notReady(name, `must be set to a secret of at least ${SECRET_CHARS} characters`);
+  admissionLimits(env);
+  expectedAgents(env);
   const settings = [env.RAILHEAD_REMOTES, env.RAILHEAD_OPEN_BUILDS, env.RAILHEAD_POOLS];
   const fingerprint = JSON.stringify(settings);
   if (last?.fingerprint !== fingerprint) last = { fingerprint, config: parse(env) };

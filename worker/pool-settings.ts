@@ -10,10 +10,10 @@ const COUNTS = {
 
 type Name = keyof typeof COUNTS;
 /** Absent in a deployment whose wrangler.toml is older than the setting. */
-type Settings = { readonly [name in Name]?: string };
+export type CountSettings = { readonly [name in Name]?: string };
 
 /** What a pool admits. Throws Problem `not_ready` that names a malformed setting. */
-export function admissionLimits(env: Settings): AdmissionLimits {
+export function admissionLimits(env: CountSettings): AdmissionLimits {
   return {
     ratePerMinute: count(env, "RAILHEAD_RATE_PER_MINUTE"),
     queueLimit: count(env, "RAILHEAD_QUEUE_LIMIT"),
@@ -21,11 +21,11 @@ export function admissionLimits(env: Settings): AdmissionLimits {
 }
 
 /** Agents without which the installation is not ready. Throws as `admissionLimits`. */
-export function expectedAgents(env: Settings): number {
+export function expectedAgents(env: CountSettings): number {
   return count(env, "RAILHEAD_EXPECT_AGENTS");
 }
 
-function count(env: Settings, name: Name): number {
+function count(env: CountSettings, name: Name): number {
   const { usual, least } = COUNTS[name];
   const text = env[name]?.trim() ?? "";
   if (text === "") return usual;

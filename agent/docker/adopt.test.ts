@@ -226,4 +226,5 @@ test("a kill reaches its container although the engine is away when it is asked"
   await way.open();
   await killed;
   assert.equal((await handle.wait()).killed, "cancel");
+  await handle.remove();
 });

@@ -176,17 +176,19 @@ describe("the Go face", { timeout: 120_000 }, () => {
   });
 
   test("a GET of what was never built is 404 with the POST to send", async () => {
-    for (const path of [
-      `${base}/v9.9.9`,
-      `${base}/no-such-branch`,
-      "/evil.example/o/tool/linux/amd64/v1.0.0",
-    ]) {
+    for (const path of [`${base}/v9.9.9`, `${base}/no-such-branch`]) {
       const problem = await refused(path, {});
       assert.equal(problem.code, "not_built");
       assert.ok(problem.detail.includes(`curl -X POST '${edge.url}${path}'`), problem.detail);
       const file = await refused(`${path}/tool_linux_amd64.tar.gz`, {});
       assert.equal(file.code, "not_built");
     }
+  });
+
+  test("a GET below a remote that is not allowed is 403, like the POST", async () => {
+    const path = "/evil.example/o/tool/linux/amd64/v1.0.0";
+    assert.equal((await refused(path, {})).code, "remote_not_allowed");
+    assert.equal((await refused(path)).code, "remote_not_allowed");
   });
 
   test("a git host that does not answer is 502, and is named", async () => {

@@ -29,6 +29,7 @@ export async function getGo(c: Context<AppEnv>, request: GoRequest): Promise<Res
 
   const published = await keptManifest(c.env, goObjectName(request, "public"));
   if (published !== null) return servePublished(c, request, published);
+  remoteBase(readConfig(c.env), request);
 
   const own = await findPrivate(c, request);
   if (own.manifest !== null) return servePublished(c, request, own.manifest);

@@ -83,8 +83,9 @@ class Storm {
         if (this.#pick(4) === 0 && world.ports.alarm.at !== null) await world.ring();
         return;
       case 10:
-        await world.build.ensure(BUILD_ID, requestOf({ caller: `token:${this.#pick(4)}` }));
-        return;
+        // Not awaited: during a cancel it waits for the end.
+        void world.build.ensure(BUILD_ID, requestOf({ caller: `token:${this.#pick(4)}` }));
+        return world.settle();
       default:
         world.ports.clock.advance(this.#pick(10_000));
     }

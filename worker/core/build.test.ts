@@ -259,6 +259,18 @@ test("a running build ends when its agent has cleaned up after a cancel", async 
   assert.equal(await world.state(), "cancelled");
 });
 
+test("nobody joins a build that is being cancelled: who asks then is answered when it has ended", async () => {
+  const world = new BuildWorld();
+  await world.open();
+  await world.start();
+  await world.build.cancel("admin");
+  const asked = world.build.ensure(BUILD_ID, requestOf({ caller: "token:t2" }));
+  await world.result(1, { outcome: "cancelled", class: "cancelled" });
+  const answer = await asked;
+  assert.ok(answer.kind === "ok");
+  assert.equal(answer.build.state, "cancelled");
+});
+
 test("a cancelled attempt that says nothing is given up after its grace", async () => {
   const world = new BuildWorld();
   await world.open();

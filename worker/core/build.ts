@@ -1,6 +1,7 @@
 /** One build: its RPC face, its attempt sockets and its alarm. The decisions are in build-lifecycle.ts. */
 import {
   ATTEMPT_DEADLINE_MS,
+  CANCEL_GRACE_MS,
   LOG_PAGE_BYTES,
   LOG_WAIT_MS,
   WAIT_MAX_SECONDS,
@@ -102,6 +103,8 @@ export class BuildCore implements BuildRpc {
   // ---- for the Target ---------------------------------------------------------------------------
 
   async ensure(id: string, request: BuildRequest): Promise<EnsureAnswer> {
+    // Nobody joins a build that is being cancelled: when it has ended, the Target opens another one.
+    if (this.#row()?.cancel_reason) await this.wait(CANCEL_GRACE_MS);
     const known = this.#row();
     if (known === null) this.#admit(id, request);
     else if (known.stage !== "ended")
