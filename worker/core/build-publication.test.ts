@@ -235,6 +235,19 @@ test("uploads are refused beyond the limits, under a taken name, or with a used 
   assert.equal(world.last("upload_failed").code, "retry");
 });
 
+test("an upload that the agent gave up gives way to a fresh one of the same file", async () => {
+  const world = new BuildWorld();
+  await world.open();
+  await world.start();
+  const file = { t: "upload", name: "a.tar.gz", size: 3, content_type: "x" } as const;
+  const sha256 = "a".repeat(64);
+  await world.receive(1, { ...file, sha256, upload: "1".repeat(32) });
+  await world.receive(1, { ...file, sha256, upload: "2".repeat(32) });
+  assert.equal(world.last("upload_ready").upload, "2".repeat(32));
+  await world.receive(1, { t: "ticket", upload: "1".repeat(32), part: 1 });
+  assert.equal(world.last("upload_failed").code, "retry");
+});
+
 test("a result that names a file which was never uploaded publishes nothing", async () => {
   const world = new BuildWorld();
   await world.open();

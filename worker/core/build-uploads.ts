@@ -95,6 +95,12 @@ export class Uploads {
     if (known?.state === "failed") return failed(frame.upload, "retry", "This upload has failed.");
     if (known?.state === "stored") return ready(frame.upload, 0);
     if (!known) {
+      // The agent gave its earlier upload of this file up without a word that arrived here.
+      sql.exec(
+        "UPDATE uploads SET state = 'failed' WHERE attempt = ? AND name = ? AND state = 'open'",
+        build.attempt,
+        frame.name,
+      );
       const nonce = random.hex(NONCE_BYTES);
       const key = fileKey(build.target.visibility, build.id, build.attempt, nonce, frame.name);
       sql.exec(
@@ -184,14 +190,16 @@ export class Uploads {
   }
 
   #whyNot(attempt: number, frame: Frame<"upload">): string | null {
-    const live = this.#ports.sql.exec<{ name: string }>(
-      "SELECT name FROM uploads WHERE attempt = ? AND state <> 'failed'",
+    const live = this.#ports.sql.exec<{ name: string; state: UploadRow["state"] }>(
+      "SELECT name, state FROM uploads WHERE attempt = ? AND state <> 'failed'",
       attempt,
     );
     if (frame.size > ARTIFACT_BYTES) return `A file has at most ${ARTIFACT_BYTES} bytes.`;
-    if (live.length >= ARTIFACT_FILES) return `A build publishes at most ${ARTIFACT_FILES} files.`;
-    if (live.some(({ name }) => name === frame.name))
-      return `${frame.name} is being uploaded already.`;
+    const others = live.filter(({ name }) => name !== frame.name);
+    if (others.length >= ARTIFACT_FILES)
+      return `A build publishes at most ${ARTIFACT_FILES} files.`;
+    if (live.some(({ name, state }) => name === frame.name && state === "stored"))
+      return `${frame.name} is stored already.`;
     return null;
   }
 
