@@ -7,11 +7,14 @@ import { once } from "node:events";
 import { exportJWK, generateKeyPair, SignJWT } from "jose";
 import { WebSocket } from "ws";
 import { PROOF_ALGORITHM, PROOF_AUDIENCE } from "../../shared/identity.ts";
+import { PING_INTERVAL_MS } from "../../shared/limits.ts";
 import type { AgentEntry } from "../../shared/log.ts";
 import {
   type AttemptDown,
   type AttemptUp,
   type ControlDown,
+  PING,
+  PONG,
   PROTOCOL_VERSION,
 } from "../../shared/protocol.ts";
 
@@ -29,14 +32,18 @@ class Frames<Down extends { t: string }, Up> {
     this.#socket = socket;
     socket.on("message", (data) => {
       const text = String(data);
-      if (text === "pong") return;
+      if (text === PONG) return;
       const frame = JSON.parse(text) as Down;
-      for (const wants of this.#waiting) if (wants(frame)) break;
+      for (const wants of [...this.#waiting]) wants(frame);
     });
   }
 
   send(frame: Up): void {
     this.#socket.send(JSON.stringify(frame));
+  }
+
+  ping(): void {
+    this.#socket.send(PING);
   }
 
   /** The next frame of the type for which `test` holds. */
@@ -78,9 +85,12 @@ export class FakeAgent {
   readonly #url: string;
   readonly #control: Frames<ControlDown, object>;
 
+  readonly #pings: NodeJS.Timeout;
+
   private constructor(url: string, control: Frames<ControlDown, object>) {
     this.#url = url;
     this.#control = control;
+    this.#pings = setInterval(() => control.ping(), PING_INTERVAL_MS);
   }
 
   /** Registers with the edge's admin token and connects. */
@@ -159,6 +169,7 @@ export class FakeAgent {
   }
 
   close(): void {
+    clearInterval(this.#pings);
     this.#control.close();
   }
 }
