@@ -48,7 +48,8 @@ mirror() {
   local found
   found=$(cat /etc/apt/sources.list.d/debian.sources /etc/apt/sources.list 2>/dev/null |
     sed -n 's/^URIs: *\([^ ]*\).*/\1/p; s/^deb \(\[[^]]*\] \)\{0,1\}\([^ ]*\) .*/\2/p' | grep -v security | head -n 1) || true
-  echo "${found:-http://deb.debian.org/debian}"
+  [ -n "$found" ] || die "no Debian mirror is named in /etc/apt: add one, or load an image with docker load"
+  echo "$found"
 }
 
 # A slim Debian made by mmdebstrap, as the distribution's own image is.

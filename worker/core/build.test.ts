@@ -1,11 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import {
-  ATTEMPT_DEADLINE_MS,
-  ATTEMPT_GRACE_MS,
-  CANCEL_GRACE_MS,
-  QUEUE_DEADLINE_MS,
-} from "../../shared/limits.ts";
+import { ATTEMPT_DEADLINE_MS, ATTEMPT_GRACE_MS, QUEUE_DEADLINE_MS } from "../../shared/limits.ts";
 import { BUILD_ID, BuildWorld, requestOf, TARGET } from "../../test/support/build.ts";
 
 test("a build goes from the queue over a running attempt to its publication", async () => {
@@ -230,78 +225,6 @@ test("a result that comes in the grace after the deadline counts", async () => {
     reason: "it ran for 30 minutes.",
   });
   assert.equal((await world.build.summary())?.reason, "it ran for 30 minutes.");
-});
-
-test("a queued build is cancelled at once", async () => {
-  const world = new BuildWorld();
-  await world.open();
-  assert.equal((await world.build.cancel("admin")).kind, "cancelled");
-  await world.settle();
-  assert.equal(await world.state(), "cancelled");
-  assert.deepEqual(
-    world.told.map(({ verb }) => verb),
-    ["catalog", "ended", "catalog"],
-  );
-  assert.deepEqual(await world.build.cancel("admin"), { kind: "refused", code: "already_ended" });
-});
-
-test("a running build ends when its agent has cleaned up after a cancel", async () => {
-  const world = new BuildWorld();
-  await world.open();
-  await world.start();
-  assert.equal((await world.build.cancel("token:t1")).kind, "cancelling");
-  assert.equal((await world.build.cancel("admin")).kind, "cancelling");
-  await world.settle();
-  assert.equal(world.count("cancel"), 1);
-  assert.equal(world.told.filter(({ verb }) => verb === "withdraw").length, 1);
-  assert.equal(await world.state(), "running");
-  await world.result(1, { outcome: "cancelled", class: "cancelled" });
-  assert.equal(await world.state(), "cancelled");
-});
-
-test("nobody joins a build that is being cancelled: who asks then is answered when it has ended", async () => {
-  const world = new BuildWorld();
-  await world.open();
-  await world.start();
-  await world.build.cancel("admin");
-  const asked = world.build.ensure(BUILD_ID, requestOf({ caller: "token:t2" }));
-  await world.result(1, { outcome: "cancelled", class: "cancelled" });
-  const answer = await asked;
-  assert.ok(answer.kind === "ok");
-  assert.equal(answer.build.state, "cancelled");
-});
-
-test("a cancelled attempt that says nothing is given up after its grace", async () => {
-  const world = new BuildWorld();
-  await world.open();
-  await world.start();
-  const asked = world.ports.clock.now();
-  await world.build.cancel("admin");
-  await world.settle();
-  await world.ring();
-  assert.equal(world.ports.clock.now() - asked, CANCEL_GRACE_MS);
-  assert.equal(await world.state(), "cancelled");
-  await world.receive(1, { t: "start", protocol: 1, instance: "p1", workspace: "/w" });
-  assert.equal(world.last("refused").code, "ended");
-});
-
-test("a cancelled build whose agent is lost is cancelled, not queued again", async () => {
-  const world = new BuildWorld();
-  await world.open();
-  await world.start();
-  await world.build.cancel("admin");
-  assert.deepEqual(await world.build.lost(1, "gone"), { kind: "terminal" });
-  assert.equal(await world.state(), "cancelled");
-});
-
-test("a caller withdraws its own interest; the last one cancels, a stranger cannot", async () => {
-  const world = new BuildWorld();
-  await world.open();
-  await world.build.ensure(BUILD_ID, requestOf({ caller: "token:t2" }));
-  assert.deepEqual(await world.build.cancel("token:t9"), { kind: "refused", code: "forbidden" });
-  assert.equal((await world.build.cancel("token:t1")).kind, "withdrawn");
-  assert.deepEqual(await world.build.cancel("token:t1"), { kind: "refused", code: "forbidden" });
-  assert.equal((await world.build.cancel("token:t2")).kind, "cancelled");
 });
 
 test("what an agent says about a failure is the build's last word", async () => {
