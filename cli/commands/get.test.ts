@@ -1,11 +1,12 @@
 import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
-import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rm, stat } from "node:fs/promises";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, afterEach, before, test } from "node:test";
+import { until } from "../../test/support/until.ts";
 import { CliError } from "../errors.ts";
 import { get } from "./get.ts";
 
@@ -35,8 +36,12 @@ before(async () => {
     const rest = BYTES.subarray(from);
     response.writeHead(from === 0 ? 200 : 206, { "content-length": rest.length, etag: ETAG });
     const cut = cuts.shift();
-    if (cut === undefined) response.end(rest);
-    else response.write(rest.subarray(0, cut), () => response.destroy());
+    if (cut === undefined) return response.end(rest);
+    response.write(rest.subarray(0, cut));
+    // Cut before anything is on the client's disk, the next try would rightly begin anew.
+    return until("the client has kept something", async () => (await kept()) > from).then(() =>
+      response.destroy(),
+    );
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
@@ -52,6 +57,12 @@ afterEach(async () => {
 after(() => rm(folder, { recursive: true }));
 
 const output = () => join(folder, FILE);
+
+/** Bytes of the download on the client's disk. */
+async function kept(): Promise<number> {
+  const part = (await readdir(folder)).find((name) => name.endsWith(".part"));
+  return part === undefined ? 0 : (await stat(join(folder, part))).size;
+}
 
 test("a download that is cut goes on where it was, and is whole", async () => {
   hash = createHash("sha256").update(BYTES).digest("hex");
