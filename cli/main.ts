@@ -10,7 +10,7 @@ import { login } from "./commands/login.ts";
 import { cancel, logs } from "./commands/logs.ts";
 import { createToken, listTokens, revokeToken, SCOPES } from "./commands/token.ts";
 import { version } from "./commands/version.ts";
-import { CliError, EXIT, messageOf } from "./errors.ts";
+import { CliError, EdgeRefusal, EXIT, messageOf } from "./errors.ts";
 import { say } from "./terminal.ts";
 import { VERSION } from "./version.ts";
 
@@ -34,10 +34,14 @@ const program = new Command("railhead")
 Examples:
   $ railhead build github.com/owner/repo/linux/amd64/v1.0.0
   $ railhead get github.com/owner/repo/linux/amd64/latest
-  $ railhead token create agent
-
-Exit status: 0 done, 1 the build or the command failed, 2 wrong usage, 3 refused by the edge,
-4 the edge cannot be reached, 130 interrupted.`,
+  $ railhead token create agent`,
+  )
+  .addHelpText(
+    "afterAll",
+    `
+Exit status: 0 done; 1 the build failed, or this machine could not do its part (such as to write a file);
+2 wrong usage; 3 refused by the edge; 4 the edge cannot be reached; 130 interrupted.
+With --json an error is one JSON object on stderr: {"error": message, "code": the edge's word for it, or null}.`,
   );
 
 const gitToken = () =>
@@ -85,6 +89,7 @@ token
   .addArgument(program.createArgument("<scope>", "what it may do").choices(SCOPES))
   .option("--name <name>", "what it is for")
   .option("--expires <time>", "when it ends: 12h, 30d (never)")
+  .option("-o, --output <file>", "a new file for the token alone, readable by you alone")
   .action((scope, _options, command) => createToken(scope, command.optsWithGlobals()));
 token
   .command("list")
@@ -156,25 +161,43 @@ program
 async function main(args: string[]): Promise<number> {
   // The agent has options of its own, and some are called like ours.
   if (args[0] === "agent") return await runAgent(args.slice(1));
+  const json = args.includes("--json");
   for (const command of [
     program,
     ...program.commands,
     ...program.commands.flatMap((c) => c.commands),
-  ])
+  ]) {
     command.exitOverride();
+    // Commander tells of wrong usage by itself, in plain text.
+    if (json) command.configureOutput({ writeErr: () => {} });
+  }
   try {
     await program.parseAsync(args, { from: "user" });
     return Number(process.exitCode ?? EXIT.ok);
   } catch (error) {
-    // Commander has printed its own, and --help and --version end this way too.
-    if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
-    if (error instanceof CliError) say(`railhead: ${error.message}`);
-    else
-      say(
-        `railhead: ${process.env.RAILHEAD_DEBUG && error instanceof Error ? error.stack : messageOf(error)}`,
-      );
+    // --help and --version end this way too.
+    if (error instanceof CommanderError && error.exitCode === 0) return EXIT.ok;
+    if (json) say(errorAsJson(error));
+    else if (!(error instanceof CommanderError)) say(`railhead: ${errorAsText(error)}`);
+    if (error instanceof CommanderError) return EXIT.usage;
     return error instanceof CliError ? error.status : EXIT.failed;
   }
+}
+
+function errorAsText(error: unknown): string | undefined {
+  const debug = process.env.RAILHEAD_DEBUG && !(error instanceof CliError);
+  return debug && error instanceof Error ? error.stack : messageOf(error);
+}
+
+function errorAsJson(error: unknown): string {
+  const message =
+    error instanceof CommanderError && error.code === "commander.help"
+      ? "Say what to do: railhead --help shows what there is."
+      : messageOf(error).replace(/^error: /, "");
+  return JSON.stringify({
+    error: message,
+    code: error instanceof EdgeRefusal ? error.code : null,
+  });
 }
 
 // A reader that has seen enough (`railhead logs … | head`) is no error.

@@ -52,6 +52,7 @@ async function serve(options: DevOptions, interrupt: AbortSignal): Promise<void>
   await new Promise((done) => interrupt.addEventListener("abort", done));
   say("\nEnding what was started. A second Ctrl-C ends it by force.");
   await stack.stop();
+  if (stack.agents.length > 0) say(cachesStay(stack, state));
 }
 
 async function demo(options: DevOptions, interrupt: AbortSignal): Promise<void> {
@@ -93,6 +94,13 @@ function summary(stack: Stack, state: string): string[] {
     `State and logs are in ${folder}.`,
     ...(stack.engine === "started" ? [ENGINE_STAYS] : []),
   ];
+}
+
+/** Deleting the folder first would leave volumes and disks that nobody knows any more. */
+function cachesStay({ agents }: Stack, state: string): string {
+  const retire = `npx railhead agent --home ${shortest(state)}/agents/1 retire`;
+  const others = agents.length > 1 ? ` (and so on, to agents/${agents.length})` : "";
+  return `Caches of the agents stay on the Docker host. To remove them, before you delete ${shortest(state)}: ${retire}${others}`;
 }
 
 function shortest(folder: string): string {

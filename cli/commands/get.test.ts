@@ -7,7 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, afterEach, before, test } from "node:test";
 import { until } from "../../test/support/until.ts";
-import { CliError } from "../errors.ts";
+import { CliError, EXIT } from "../errors.ts";
 import { get } from "./get.ts";
 
 const TARGET = "git.example/ada/hello/linux/amd64/v1.0.0";
@@ -72,6 +72,20 @@ test("a download that is cut goes on where it was, and is whole", async () => {
   assert.deepEqual(await readdir(folder), [FILE]);
   assert.equal(ranges[0], undefined);
   assert.match(ranges.at(-1) ?? "", /^bytes=\d+-$/);
+});
+
+test("a file that cannot be written is said as that, and is no fault of the edge", async () => {
+  hash = createHash("sha256").update(BYTES).digest("hex");
+  const nowhere = join(folder, "none", "x");
+  await assert.rejects(get(TARGET, { url, output: nowhere }), {
+    message: `cannot write ${nowhere}: no such folder`,
+    status: EXIT.failed,
+  });
+  await assert.rejects(get(TARGET, { url, output: folder }), {
+    message: `cannot write ${folder}: it is a folder`,
+    status: EXIT.failed,
+  });
+  assert.deepEqual(ranges, [], "nothing was downloaded");
 });
 
 test("bytes that do not match the published SHA-256 never get the file's name", async () => {

@@ -7,6 +7,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { goPath } from "../../shared/recipes/go.ts";
 import type { EdgeClient } from "../edge-client.ts";
 import { CliError, EdgeRefusal, EXIT, messageOf } from "../errors.ts";
+import { cannotWrite, checkWritable } from "../local-files.ts";
 import { type GlobalOptions, openEdge } from "../settings.ts";
 import { parseTarget } from "../target.ts";
 import { print, StatusLine, say, size } from "../terminal.ts";
@@ -36,6 +37,7 @@ export async function get(text: string, options: GetOptions): Promise<void> {
   if (options.output === "-") return await toStdout(client, remote, expected);
 
   const file = resolve(options.output ?? remote.name);
+  await checkWritable(file);
   // Named by content, so that the rest of another version is never appended.
   const part = join(dirname(file), `.${basename(file)}.${expected.slice(0, 16)}.part`);
   await download(client, remote, part);
@@ -46,7 +48,9 @@ export async function get(text: string, options: GetOptions): Promise<void> {
       `The bytes that came do not match the published SHA-256 (${expected}); they were thrown away. Try again.`,
     );
   }
-  await rename(part, file);
+  await rename(part, file).catch((error: unknown) => {
+    throw cannotWrite(file, error);
+  });
   if (options.json)
     print(JSON.stringify({ file, size: remote.size, sha256: expected, url: remote.url }));
   else say(`${file}: ${size(remote.size)}, SHA-256 verified`);
@@ -129,11 +133,14 @@ async function continueAt(
     await response.body?.cancel();
     throw new CliError("The file was published anew meanwhile. Run it again.");
   }
-  const file = await open(part, whole ? "w" : "a", 0o644);
+  const blocked = (error: unknown) => {
+    throw cannotWrite(part, error);
+  };
+  const file = await open(part, whole ? "w" : "a", 0o644).catch(blocked);
   let have = whole ? 0 : from;
   try {
     for await (const chunk of response.body ?? []) {
-      await file.writeFile(chunk);
+      await file.writeFile(chunk).catch(blocked);
       have += chunk.byteLength;
       progress(have);
     }

@@ -18,9 +18,19 @@ export type AgentOptions = {
   number: number;
   /** Settings of the agent, as RAILHEAD_AGENT_… variables. */
   settings: Readonly<Record<string, string>>;
-  onExit: (why: string) => void;
+  /** Told when it ended though nobody asked it to. */
+  onExit: (end: AgentEnd) => void;
   /** Whether the whole process group was told to end: then the agent has had one signal already. */
   groupSignalled: () => boolean;
+};
+
+/** How an agent's process ended. */
+export type AgentEnd = {
+  why: string;
+  /** Exit status; null when a signal ended it, or when it could not be started. */
+  status: number | null;
+  /** Milliseconds it has run. */
+  ran_ms: number;
 };
 
 /** Milliseconds within which a signal to the whole group is known of. */
@@ -82,13 +92,14 @@ export class LocalAgent {
   /** Starts it; it connects by itself. */
   start(): void {
     const child = this.#spawn(["run"], {});
+    const began = performance.now();
     this.#child = child;
     this.#ended = new Promise((resolve) => {
-      const ended = (code: number | null, why: string) => {
-        resolve(code);
+      const ended = (status: number | null, why: string) => {
+        resolve(status);
         if (this.#child !== child) return;
         this.#child = null;
-        this.#options.onExit(why);
+        this.#options.onExit({ why, status, ran_ms: performance.now() - began });
       };
       child.once("error", (error) => ended(null, error.message));
       child.once("exit", (code, signal) => ended(code, `ended with ${signal ?? `status ${code}`}`));

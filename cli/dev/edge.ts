@@ -63,9 +63,14 @@ export class Edge {
     return this.#child !== null;
   }
 
+  /** Settles the port, and with it the URL, before the start. Throws CliError when it is taken. */
+  async choosePort(): Promise<void> {
+    this.#port = await freePort(this.#port);
+  }
+
   /** Starts the Worker and waits until it answers. Throws CliError with the end of its log. */
   async start(): Promise<void> {
-    this.#port = await freePort(this.#port);
+    await this.choosePort();
     const { root, state, secrets } = this.#options;
     const config = join(state, "wrangler.json");
     await writePrivate(config, JSON.stringify(this.#configure(), null, 2));

@@ -51,8 +51,16 @@ function killGroup(pid: number, signal: NodeJS.Signals): void {
   }
 }
 
-/** `railhead dev` without agents, in a process group of its own; ready, or ended. */
-async function startDev(...args: string[]): Promise<{ child: ChildProcess; output: () => string }> {
+type Dev = { child: ChildProcess; output: () => string };
+
+/** `railhead dev`, without agents unless the arguments say so, in a process group of its own; ready, or ended. */
+async function startDev(...args: string[]): Promise<Dev> {
+  const dev = launchDev(...args);
+  await until(() => dev.output().includes("State and logs") || dev.child.exitCode !== null);
+  return dev;
+}
+
+function launchDev(...args: string[]): Dev {
   const child = spawn(
     process.execPath,
     [MAIN, "dev", "--agents", "0", "--state", state, "--port", String(port), ...args],
@@ -63,7 +71,6 @@ async function startDev(...args: string[]): Promise<{ child: ChildProcess; outpu
   child.stderr?.on("data", (chunk: Buffer) => {
     said += chunk;
   });
-  await until(() => said.includes("State and logs") || child.exitCode !== null);
   return { child, output: () => said };
 }
 
@@ -135,4 +142,41 @@ test("nothing that was recorded holds a secret, and no argument ever did", async
   }
   assert.deepEqual(holders.sort(), [".dev.vars", "env", "secrets.json"]);
   for (const secret of secrets) assert.ok(!seen.includes(String(secret)));
+});
+
+test("once /readyz answers, the file for a shell is there", async () => {
+  await rm(join(state, "env"));
+  const { child } = launchDev();
+  await until(async () => {
+    const answer = await fetch(`http://127.0.0.1:${port}/readyz`).catch(() => null);
+    return answer?.status === 200;
+  });
+  assert.equal((await stat(join(state, "env"))).mode & 0o777, 0o600);
+  killGroup(child.pid as number, "SIGTERM");
+  await until(() => child.exitCode !== null);
+});
+
+test("an agent that crashed starts again by itself; one that was told to end does not", async () => {
+  const { child, output } = await startDev("--agents", "1");
+  const pid = () => processesOf(state, "agent-1")[0];
+  const crashed = pid() as number;
+  process.kill(crashed, "SIGKILL");
+  await until(() => pid() !== undefined && pid() !== crashed);
+  assert.match(output(), /^local-1 ended with SIGKILL and starts again in 1 s\. Its log: .*\n/m);
+  const edge = await client();
+  await until(() =>
+    edge.request("GET", "/readyz").then(
+      ({ ok }) => ok,
+      () => false,
+    ),
+  );
+
+  process.kill(pid() as number, "SIGTERM");
+  await until(() => output().includes("local-1 ended with status 0. Its log:"));
+  killGroup(child.pid as number, "SIGINT");
+  await until(() => child.exitCode !== null);
+  assert.match(output(), /Caches of the agents stay on the Docker host\..*: npx railhead (.*)\n$/);
+
+  const [, retire = ""] = /npx railhead (.*)\n$/.exec(output()) ?? [];
+  await promisify(execFile)(process.execPath, [MAIN, ...retire.split(" ")]);
 });

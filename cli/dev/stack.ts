@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { EdgeClient } from "../edge-client.ts";
-import { CliError, messageOf } from "../errors.ts";
+import { CliError } from "../errors.ts";
 import { LocalAgent } from "./agents.ts";
 import { Edge } from "./edge.ts";
 import { Ends } from "./ends.ts";
@@ -10,6 +10,7 @@ import { imageSettings, readyEngine, readyImages } from "./engine.ts";
 import { type Guardian, startGuardian } from "./guardian.ts";
 import { makePlan, type Plan } from "./plan.ts";
 import { endProcesses } from "./processes.ts";
+import { AgentReviver, reviveEdge } from "./revive.ts";
 import { loadSecrets, lockState, makeState, shellVariables, writePrivate } from "./state.ts";
 
 export type StackOptions = {
@@ -27,7 +28,7 @@ export type StackOptions = {
   agentSettings?: Readonly<Record<string, string>>;
   /** Nobody will start on this folder again: `stop` also removes what the agents keep on the engine. */
   disposable?: boolean;
-  /** Starts the Worker again when it ends unasked. */
+  /** Starts the Worker again when it ends unasked, and once the stack is ready also agents that crash. */
   revive?: boolean;
   /** Ends a start that is under way; a stack that has started is ended by `stop`. */
   interrupt?: AbortSignal;
@@ -59,8 +60,6 @@ const READY_POLL_MS = 100;
 const ORPHAN_MS = 3_000;
 /** Milliseconds that agents without work need to end. */
 const LAST_WORDS_MS = 1_000;
-/** Milliseconds before a Worker that ended unasked is started again. */
-const REVIVE_MS = 1_000;
 
 /** Starts the stack; ready when it settles. Throws CliError, with nothing left running. */
 export async function startStack(options: StackOptions): Promise<Stack> {
@@ -81,16 +80,23 @@ export async function startStack(options: StackOptions): Promise<Stack> {
 
     const edge = makeEdge(options, plan, secrets, ending);
     ends.push(() => edge.stop());
-    options.say("Starting the Worker.");
-    await edge.start();
-    const client = new EdgeClient({ url: edge.url, token, gitToken: null });
-
+    await edge.choosePort();
     const agentSettings = {
       RAILHEAD_AGENT_REMOTES: plan.remotes,
       ...imageSettings(images),
       ...options.agentSettings,
     };
-    const agents = makeAgents(options, plan, agentSettings, guardian, ending);
+    // Before the Worker can tell anybody that the stack is ready.
+    const env = join(plan.state, "env");
+    const variables = { RAILHEAD_URL: edge.url, RAILHEAD_TOKEN: token, ...agentSettings };
+    await writePrivate(env, shellVariables(variables));
+    options.say("Starting the Worker.");
+    await edge.start();
+    const client = new EdgeClient({ url: edge.url, token, gitToken: null });
+
+    let isReady = false;
+    const reviving = () => options.revive === true && isReady;
+    const agents = makeAgents(options, plan, agentSettings, guardian, { ending, reviving });
     if (options.disposable) ends.push(() => Promise.all(agents.map((agent) => agent.retire())));
     ends.push(() => endAgents(agents, edge));
     if (agents.length > 0) options.say(`Starting ${agents.map(({ name }) => name).join(", ")}.`);
@@ -100,10 +106,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
       agent.start();
     }
     await ready(client, agents, interrupt);
-
-    const env = join(plan.state, "env");
-    const variables = { RAILHEAD_URL: edge.url, RAILHEAD_TOKEN: token, ...agentSettings };
-    await writePrivate(env, shellVariables(variables));
+    isReady = true;
     return {
       url: edge.url,
       token,
@@ -139,7 +142,7 @@ function makeEdge(
     onExit: (why) => {
       if (ending()) return;
       say(`The Worker has ended: ${why}.`);
-      if (revive) void startAgain(edge, ending, say);
+      if (revive) void reviveEdge(edge, { ending, say });
     },
   });
   return edge;
@@ -150,17 +153,19 @@ function makeAgents(
   { root, state }: Plan,
   settings: Readonly<Record<string, string>>,
   guardian: Guardian,
-  ending: () => boolean,
+  { ending, reviving }: { ending: () => boolean; reviving: () => boolean },
 ): LocalAgent[] {
   return Array.from({ length: options.agents }, (_, i) => {
+    const reviver = new AgentReviver({ ending, say: options.say });
     const agent: LocalAgent = new LocalAgent({
       root,
       state,
       number: i + 1,
       settings,
       groupSignalled: () => guardian.groupSignalled(),
-      onExit: (why) => {
-        if (!ending()) options.say(`${agent.name} ${why}. Its log: ${agent.log}`);
+      onExit: (end) => {
+        if (ending() || (reviving() && reviver.revive(agent, end))) return;
+        options.say(`${agent.name} ${end.why}. Its log: ${agent.log}`);
       },
     });
     return agent;
@@ -208,22 +213,5 @@ async function ready(
       );
     if (performance.now() > deadline) throw new CliError(`The stack did not become ready: ${why}`);
     await sleep(READY_POLL_MS, undefined, { signal: interrupt });
-  }
-}
-
-/** A Worker that ended unasked comes back, so that builds that run can go on. */
-async function startAgain(
-  edge: Edge,
-  ending: () => boolean,
-  say: (line: string) => void,
-): Promise<void> {
-  await sleep(REVIVE_MS);
-  if (ending()) return;
-  try {
-    await edge.kill();
-    await edge.start();
-    say("The Worker runs again.");
-  } catch (error) {
-    say(messageOf(error));
   }
 }
