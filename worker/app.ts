@@ -47,16 +47,11 @@ export function createApp(): App {
   return app;
 }
 
-/** 405 with `Allow`. */
-export function wrongMethod(method: string, allowed: readonly string[]): Problem {
+/** 405 with `Allow`; `hint` is a further sentence for who is likely to have sent it. */
+export function wrongMethod(method: string, allowed: readonly string[], hint = ""): Problem {
   const allow = allowed.join(", ");
-  return new Problem(
-    "method_not_allowed",
-    `${shorten(method)} is not for this path. Use ${allow}.`,
-    {
-      headers: { allow },
-    },
-  );
+  const detail = `${shorten(method)} is not for this path. Use ${allow}. ${hint}`.trim();
+  return new Problem("method_not_allowed", detail, { headers: { allow } });
 }
 
 const CODE_OF_TARGET: Record<string, ProblemCode> = {

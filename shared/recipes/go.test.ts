@@ -143,6 +143,9 @@ describe("Go paths", () => {
       "/healthz",
       "/favicon.ico",
       "/agent/x",
+      "//",
+      "//builds/x",
+      "//favicon.ico",
     ])
       assert.equal(parseGoPath(path), null, path);
   });
@@ -172,6 +175,8 @@ describe("Go paths", () => {
       "/github.com/o/r/linux/amd64",
       "/github.com/o/r/linux/amd64/",
       `/github.com//r/${tail}`,
+      `//github.com/o/r/${tail}`,
+      `///github.com/o/r/${tail}`,
       `/github.com/o/r/${tail}/`,
       `/github.com/o/r/${tail}/file/more`,
       `/github.com/o/r/x/linux/amd64`,

@@ -61,22 +61,23 @@ export type GoPathError =
 
 /**
  * Parses the path of a request URL, as it was sent (percent-encoded).
- * Null when it is no Go path at all: it is one segment, or its first segment holds no dot.
+ * Null when it is no Go path at all: it is one segment, or its first segment holds no dot. Empty segments before
+ * that one are an error of a Go path, not another path.
  */
 export function parseGoPath(
   pathname: string,
   make: string | null = null,
 ): GoRequest | GoPathError | null {
   const raw = pathname.split("/").slice(1);
-  if (raw.length < 2 || !raw[0]?.includes(".")) return null;
+  const first = raw.findIndex((segment) => segment !== "");
+  if (raw.length - first < 2 || !raw[first]?.includes(".")) return null;
   if (raw.at(-1) === "") return bad("The path ends in a slash: leave it away.");
+  if (raw.includes("")) return bad("The path holds two slashes in a row: leave one away.");
   const segments: string[] = [];
   for (const segment of raw) {
     const text = decode(segment);
-    if (text === null || text === "" || text.length > FILE_NAME_CHARS)
-      return bad(
-        `The path segment "${shown(segment)}" is empty, too long or not valid percent-encoding.`,
-      );
+    if (text === null || text.length > FILE_NAME_CHARS)
+      return bad(`The path segment "${shown(segment)}" is too long or not valid percent-encoding.`);
     segments.push(text);
   }
   const remote = (segments[0] as string).toLowerCase();

@@ -1,6 +1,7 @@
 /** A resolved version, until its assignment is at an idle agent: the edge's own share of a build's beginning. */
+import { once } from "node:events";
+import { WebSocket } from "ws";
 import { type GoTarget, goTargetKey } from "../../shared/recipes/go.ts";
-import { lines } from "../support/sse.ts";
 import { type BenchEdge, workerdEdge, wranglerEdge } from "./edge.ts";
 import { FakeAgent } from "./fake-agent.ts";
 import { fact, type Measure, median, percentile, promise, type Row } from "./measure.ts";
@@ -9,7 +10,7 @@ const WARM_UP = 20;
 
 export const dispatch: Measure = {
   name: "dispatch",
-  how: 'The bench Worker says "go", then hands a resolved target to its Target object; the clock runs in the client from "go" to the assign frame at an idle agent. The baseline runs from "go" to the answer of a chain of three objects that only call each other, in turns with it.',
+  how: 'The bench Worker says "go", then hands a resolved target to its Target object; the clock runs in the client from "go" to the assign frame at an idle agent. The baseline runs from "go" to the answer of a chain of three objects, two of them new, that only call each other and store nothing, in turns with it.',
   async run({ quick }) {
     const rows: Row[] = [];
     for (const [name, open] of [
@@ -46,23 +47,30 @@ async function compare(
   count: number,
 ): Promise<{ dispatched: number[]; chained: number[] }> {
   const agent = await FakeAgent.connect(edge.url, edge.token, 1_000);
+  const socket = new WebSocket(`${edge.url.replace("http", "ws")}/bench/socket`, {
+    perMessageDeflate: false,
+  });
+  await once(socket, "open");
   const dispatched: number[] = [];
   const chained: number[] = [];
   try {
     for (let i = 0; i < WARM_UP + count; i++) {
-      const { ms } = await dispatchOne(edge, agent, i);
-      const chain = await chainOne(edge, i);
+      const ms = await dispatchOne(socket, agent, i);
+      // Two fresh objects and one that is warm, as the Target, the Build and the Pool of a dispatch are.
+      const chain = [`target-${i}`, `build-${i}`, "pool"];
+      const { begin, end } = await ask(socket, { chain });
       if (i < WARM_UP) continue;
       dispatched.push(ms);
-      chained.push(chain);
+      chained.push(end - begin);
     }
   } finally {
+    socket.terminate();
     agent.close();
   }
   return { dispatched, chained };
 }
 
-async function dispatchOne(edge: BenchEdge, agent: FakeAgent, i: number): Promise<{ ms: number }> {
+async function dispatchOne(socket: WebSocket, agent: FakeAgent, i: number): Promise<number> {
   const target: GoTarget = {
     recipe: "go",
     remote: "git.example",
@@ -78,38 +86,34 @@ async function dispatchOne(edge: BenchEdge, agent: FakeAgent, i: number): Promis
   const assigned = agent
     .assigned((frame) => frame.target.commit === target.commit)
     .then((frame) => ({ frame, at: performance.now() }));
-  const { begin } = await announced(edge, "/bench/dispatch", {
-    key: goTargetKey(target),
-    target,
-    pool: "default",
-    caller: "admin",
-    credential: null,
+  const { begin } = await ask(socket, {
+    build: {
+      key: goTargetKey(target),
+      target,
+      pool: "default",
+      caller: "admin",
+      credential: null,
+    },
   });
   const { frame, at } = await assigned;
   const attempt = await agent.accept(frame);
   await attempt.end();
-  return { ms: at - begin };
-}
-
-async function chainOne(edge: BenchEdge, i: number): Promise<number> {
-  // A fresh object each time, as the Target and the Build of a dispatch are; the other two are warm.
-  const { begin, end } = await announced(edge, `/bench/chain?name=fresh-${i}`, {});
-  return end - begin;
+  return at - begin;
 }
 
 /** When the bench Worker said "go", and when it was done. */
-async function announced(
-  edge: BenchEdge,
-  path: string,
-  body: object,
-): Promise<{ begin: number; end: number }> {
-  const response = await fetch(edge.url + path, { method: "POST", body: JSON.stringify(body) });
-  const answers = lines(response);
-  const first = await answers.next();
-  const begin = performance.now();
-  if (first.value !== "go") throw new Error(`${path}: ${first.value}`);
-  await answers.next();
-  const end = performance.now();
-  await answers.return(undefined);
-  return { begin, end };
+async function ask(socket: WebSocket, what: object): Promise<{ begin: number; end: number }> {
+  const times: number[] = [];
+  const done = new Promise<void>((resolve) => {
+    const listen = (data: unknown) => {
+      times.push(performance.now());
+      if (String(data) !== "done") return;
+      socket.off("message", listen);
+      resolve();
+    };
+    socket.on("message", listen);
+  });
+  socket.send(JSON.stringify(what));
+  await done;
+  return { begin: times[0] as number, end: times[1] as number };
 }

@@ -32,6 +32,8 @@ const ENVIRONMENT = {
   X_LOCAL_EXPLORER: "false",
 };
 
+const OBJECT = { type: "durable-object", storage: "sqlite" };
+
 type Config = {
   name: string;
   compatibility_date: string;
@@ -41,7 +43,7 @@ type Config = {
   [key: string]: unknown;
 };
 
-/** wrangler.toml with the bench entry, its object, and no limit on how much one caller may ask for. */
+/** wrangler.toml with the bench entry, its objects, and no limit on how much one caller may ask for. */
 function configure(token: string, { remote }: BenchSettings): Config {
   const config = parse(readFileSync(join(ROOT, "wrangler.toml"), "utf8")) as Config;
   return {
@@ -59,9 +61,13 @@ function configure(token: string, { remote }: BenchSettings): Config {
     },
     secrets: {},
     durable_objects: {
-      bindings: [...config.durable_objects.bindings, { name: "BARE", class_name: "Bare" }],
+      bindings: [
+        ...config.durable_objects.bindings,
+        { name: "BARE", class_name: "Bare" },
+        { name: "STORE", class_name: "Store" },
+      ],
     },
-    exports: { ...config.exports, Bare: { type: "durable-object", storage: "sqlite" } },
+    exports: { ...config.exports, Bare: OBJECT, Store: OBJECT },
   };
 }
 

@@ -78,8 +78,9 @@ describe("the end of a build", () => {
   });
 
   test("the slot of an ended build is free for the next", async () => {
-    const ended = await stack.build("/git.example/ada/hello/linux/amd64/v1.1.0");
-    assert.equal(ended.record.state, "succeeded");
+    // It needs no compiler: the limit of these tests is too short for one on a busy machine.
+    const ended = await stack.build("/git.example/ada/hello/linux/amd64/library");
+    assert.equal(ended.record.class, "no_main_package");
     await clean(ended.id);
     const [agent] = await stack.agents();
     assert.deepEqual(agent?.running, []);

@@ -67,6 +67,5 @@ describe("programs that nobody here wrote", () => {
     );
     assert.match(await must(fzf, ["--version"]), /0\.60/);
     await program("fzf", "linux/arm64");
-    await program("fzf", "darwin/arm64");
   });
 });

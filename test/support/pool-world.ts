@@ -289,9 +289,10 @@ export class WorldAgent {
   }
 
   /** The socket is closed, and the pool hears of it. */
-  drop(): void {
+  drop(code = 1006): void {
+    const { epoch, lastPing } = this.socket;
     this.#world.sockets.delete(this.socket);
-    this.#world.pool.control.closed(this.id, this.socket.epoch, this.socket.lastPing);
+    this.#world.pool.control.closed(this.id, epoch, lastPing, code);
   }
 
   async say(frame: Exclude<ControlUp, Hello>, epoch = this.socket.epoch): Promise<void> {

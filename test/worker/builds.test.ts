@@ -113,7 +113,11 @@ describe("a build over HTTP", { timeout: 120_000 }, () => {
     const { id, attempt } = await shop.post();
     const response = await shop.edge.call(`/builds/${id}`, { method: "DELETE" });
     assert.equal(response.status, 202);
-    assert.equal(((await response.json()) as { result: string }).result, "cancelling");
+    const said = (await response.json()) as { result: string };
+    assert.equal(said.result, "cancelling");
+    const repeated = await shop.edge.call(`/builds/${id}`, { method: "DELETE" });
+    assert.equal(repeated.status, 202, "a repeat is answered alike");
+    assert.deepEqual(await repeated.json(), said);
     await attempt.cancelled();
     await attempt.finish({ outcome: "cancelled", class: "cancelled" });
     await until("the end", async () => (await shop.record(id)).state === "cancelled");

@@ -28,6 +28,7 @@ describe("what the Go face is sent by mistake or malice", { timeout: 120_000 }, 
     const file = await edge.call(`${base}/v1.0.0/tool`, { method: "POST" });
     assert.equal(file.status, 405);
     assert.equal(file.headers.get("allow"), "GET, HEAD");
+    assert.match((await problemOf(file)).detail, /curl -X POST.* -L .*-d ''/);
     for (const method of ["PUT", "DELETE", "PATCH", "OPTIONS"]) {
       const response = await edge.call(`${base}/v1.0.0`, { method });
       assert.equal(response.status, 405, method);
@@ -61,6 +62,13 @@ describe("what the Go face is sent by mistake or malice", { timeout: 120_000 }, 
       `${base}/v1.0.0?wait=99999999999999`,
     ])
       assert.equal((await refused(path)).status, 400, path);
+    for (const path of [`/${base}/v1.0.0`, `//${base}/v1.0.0`, `${base}//v1.0.0`])
+      for (const method of ["GET", "POST"]) {
+        const doubled = await refused(path, { method });
+        assert.deepEqual([doubled.status, doubled.code], [400, "bad_path"], path);
+        assert.match(doubled.detail, /two slashes/);
+      }
+    assert.equal((await refused("//builds/x")).status, 404);
     const platform = await refused("/git.example/o/tool/linux/amd46/v1");
     assert.equal(platform.code, "unknown_platform");
     assert.match(platform.detail, /linux\/amd64/);

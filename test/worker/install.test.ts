@@ -292,6 +292,13 @@ describe("the installer", { timeout: 120_000 }, () => {
       assert.equal(response.status, 400, path);
       assert.equal((await problemOf(response)).code, "bad_path", path);
     }
+    for (const query of ["?version=v1.0.0", "?target=all", "?x"]) {
+      const response = await edge.call(`/install/git.example/o/tool${query}`);
+      assert.equal(response.status, 400, query);
+      const { code, detail } = await problemOf(response);
+      assert.equal(code, "bad_query", query);
+      assert.match(detail, /@version/);
+    }
     const remote = await edge.call("/install/evil.example/o/tool");
     assert.equal((await problemOf(remote)).code, "remote_not_allowed");
     const source = await script("git.example/group/sub/tool@%3E=1.0%20%3C2");

@@ -210,26 +210,60 @@ describe("private repositories", { timeout: 120_000 }, () => {
     assert.ok(!(await list.text()).includes(build_id), "private builds are not listed");
   });
 
-  test("a stranger cannot cancel a private build, or learn that it is there", async () => {
+  test("who may not read a private build cannot cancel it either, and sees what GET shows", async () => {
+    const sent = { ...authorized, "cf-connecting-ip": "192.0.2.7" };
     const posted = await edge.call("/git.example/o/secret/linux/amd64/v1.4.0", {
       method: "POST",
-      headers: { ...authorized, "cf-connecting-ip": "192.0.2.7" },
+      headers: sent,
     });
     const { build_id } = (await posted.json()) as { build_id: string };
     const attempt = await agent.attempt();
-    const cancel = (id: string, headers: Record<string, string>) =>
-      seen(`/builds/${id}`, {
-        method: "DELETE",
-        headers: { "cf-connecting-ip": "192.0.2.8", ...headers },
-      });
-    const unknown = await cancel("0".repeat(32), {});
-    assert.deepEqual(await cancel(build_id, {}), unknown);
-    assert.deepEqual(await cancel(build_id, { authorization: "token wrong" }), unknown);
-    const owner = await edge.call(`/builds/${build_id}`, {
-      method: "DELETE",
-      headers: { "cf-connecting-ip": "192.0.2.7" },
+    const url = `/builds/${build_id}`;
+    const unknown = await seen(`/builds/${"0".repeat(32)}`);
+    for (const [who, { ...headers }] of Object.entries(WITHOUT_ACCESS)) {
+      if (who === "the admin's token") continue;
+      for (const ip of ["192.0.2.7", "192.0.2.8"])
+        for (const method of ["GET", "DELETE"])
+          assert.deepEqual(
+            await seen(url, { method, headers: { ...headers, "cf-connecting-ip": ip } }),
+            unknown,
+            `${method} with ${who} from ${ip}`,
+          );
+    }
+    const reader = { ...authorized, "cf-connecting-ip": "192.0.2.8" };
+    assert.equal((await edge.call(url, { method: "DELETE", headers: reader })).status, 403);
+    for (const _ of [1, 2])
+      assert.equal((await edge.call(url, { method: "DELETE", headers: sent })).status, 202);
+    await attempt.finish({ outcome: "cancelled", class: "cancelled" });
+    await until("the end", async () => {
+      const response = await edge.call(url, { headers: authorized });
+      return ((await response.json()) as { state: string }).state === "cancelled";
     });
-    assert.equal(owner.status, 202);
+    assert.deepEqual(await seen(url, { method: "DELETE" }), unknown);
+  });
+
+  test("the build token that posted a private build cancels it, and so does the admin's", async () => {
+    const admin = { authorization: `Bearer ${ADMIN_TOKEN}` };
+    const token = async (name: string) => {
+      const made = await edge.call("/api/tokens", {
+        method: "POST",
+        headers: { ...admin, "content-type": "application/json" },
+        body: JSON.stringify({ scope: "build", name }),
+      });
+      return ((await made.json()) as { token: string }).token;
+    };
+    const [poster, other] = [await token("poster"), await token("other")];
+    const posted = await edge.call("/git.example/o/secret/linux/amd64/v1.6.0", {
+      method: "POST",
+      headers: { ...authorized, "railhead-token": poster },
+    });
+    const { build_id } = (await posted.json()) as { build_id: string };
+    const attempt = await agent.attempt();
+    const cancel = async (headers: Record<string, string>) =>
+      (await edge.call(`/builds/${build_id}`, { method: "DELETE", headers })).status;
+    assert.equal(await cancel({ authorization: `Bearer ${other}` }), 404);
+    assert.equal(await cancel({ authorization: `Bearer ${poster}` }), 202);
+    assert.equal(await cancel(admin), 202);
     await attempt.finish({ outcome: "cancelled", class: "cancelled" });
   });
 

@@ -50,12 +50,16 @@ const cancelRoute = createRoute({
   method: "delete",
   path: "/builds/{id}",
   summary: "Cancel a build, or withdraw one's interest in it",
-  description: "For the admin token, and for whoever posted it: a build token, or an address.",
+  description:
+    "For the admin token, and for whoever posted it: a build token, or an address. A private build is " +
+    "there only for the admin token, the build token that posted it, and a git token that may read its " +
+    "repository. A repeat is answered alike until the build has ended.",
   request: { params: idParam },
   responses: {
     200: json("It is cancelled, or goes on for others.", cancelledSchema),
     202: json("Its agent is being told; the build ends when the host is clean.", cancelledSchema),
     ...problems("no_such_build", "unauthorized", "forbidden", "already_ended", "publishing"),
+    ...problems("remote_unreachable"),
   },
 });
 
@@ -160,10 +164,14 @@ async function mayRead(c: Context<AppEnv>, { record, repositories }: BuildView):
   return (await canRead(c.env, remote, all, credentialsOf(c, remote))) !== null;
 }
 
-/** Whoever is neither the admin nor its poster learns of a private build only what a reader may. */
+/**
+ * Whoever is neither the admin nor holds the token that posted it learns of a private build only what a
+ * reader may. An address proves nothing: others share it.
+ */
 async function refuseStranger(c: Context<AppEnv>, id: string, caller: Caller): Promise<void> {
   const view = await viewOf(c.env, id);
-  if (caller === "admin" || caller === view.posted_by || (await mayRead(c, view))) return;
+  const posted = caller.startsWith("token:") && caller === view.posted_by;
+  if (caller === "admin" || posted || (await mayRead(c, view))) return;
   throw noSuchBuild();
 }
 

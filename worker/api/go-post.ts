@@ -20,9 +20,13 @@ import { seal } from "../secrets.ts";
 import { accepted, alreadyExists, buildFailed, redirect, refusedForNow } from "./go-answers.ts";
 import { credentialsOf, findManifest, isComplete, remoteBase } from "./go-request.ts";
 
+/** For who let curl follow our 303: it sends what -X says to the file as well. */
+const CURL_HINT =
+  "`curl -X POST` with -L repeats the POST after a redirect: leave -L away, or send -d '' instead of -X POST.";
+
 /** Answers 202, or 303 after waiting; throws Problem for every other end. */
 export async function postGo(c: Context<AppEnv>, request: GoRequest): Promise<Response> {
-  if (request.file !== null) throw wrongMethod(c.req.method, ["GET", "HEAD"]);
+  if (request.file !== null) throw wrongMethod(c.req.method, ["GET", "HEAD"], CURL_HINT);
   const wait_ms = waitOf(c) * 1_000;
   const config = readConfig(c.env);
   const base = remoteBase(config, request);

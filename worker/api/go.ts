@@ -8,8 +8,11 @@ import { getGo } from "./go-get.ts";
 import { postGo } from "./go-post.ts";
 import { goRequest } from "./go-request.ts";
 
-/** A first segment with a dot is a git host; the rest is told apart by the one parser, not by routes. */
-export const GO_ROUTE = "/:remote{[^/]+\\.[^/]+}/:rest{[\\s\\S]+}";
+/**
+ * A first segment with a dot is a git host; the rest is told apart by the one parser, not by routes. Slashes
+ * too many before it are let in for the parser to refuse.
+ */
+export const GO_ROUTE = "/:path{/*[^/]+\\.[^/]+/[\\s\\S]+}";
 const DOCUMENTED = "/{remote}/{owner}/{repo}/{GOOS}/{GOARCH}/{version}";
 
 export function goRoutes(app: App): void {

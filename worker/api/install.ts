@@ -32,11 +32,16 @@ export function installRoutes(app: App): void {
         description: "The script.",
         content: { "text/x-shellscript": { schema: z.string() } },
       },
-      ...problems("bad_path", "remote_not_allowed"),
+      ...problems("bad_path", "bad_query", "remote_not_allowed"),
     },
   });
   app.get(INSTALL_ROUTE, (c) => {
-    const { origin, pathname } = new URL(c.req.url);
+    const { origin, pathname, searchParams } = new URL(c.req.url);
+    if (searchParams.size > 0)
+      throw new Problem(
+        "bad_query",
+        "An installer takes no query. Write a version as @version behind the repository: /install/github.com/owner/repo@v1.2.3",
+      );
     return new Response(installer(c, origin, pathname.slice("/install".length)), {
       headers: {
         "content-type": "text/x-shellscript; charset=utf-8",

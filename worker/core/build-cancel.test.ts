@@ -71,6 +71,39 @@ test("a caller withdraws its own interest; the last one cancels, a stranger cann
   await world.build.ensure(BUILD_ID, requestOf({ caller: "token:t2" }));
   assert.deepEqual(await world.build.cancel("token:t9"), { kind: "refused", code: "forbidden" });
   assert.equal((await world.build.cancel("token:t1")).kind, "withdrawn");
-  assert.deepEqual(await world.build.cancel("token:t1"), { kind: "refused", code: "forbidden" });
   assert.equal((await world.build.cancel("token:t2")).kind, "cancelled");
+});
+
+test("a repeated cancel is answered as the first was", async () => {
+  const world = new BuildWorld();
+  await world.open();
+  await world.start();
+  await world.build.ensure(BUILD_ID, requestOf({ caller: "token:t2" }));
+  assert.equal((await world.build.cancel("token:t1")).kind, "withdrawn");
+  assert.equal((await world.build.cancel("token:t1")).kind, "withdrawn");
+  assert.equal((await world.build.cancel("token:t2")).kind, "cancelling");
+  for (const caller of ["token:t2", "token:t1", "admin"])
+    assert.equal((await world.build.cancel(caller)).kind, "cancelling", caller);
+  assert.deepEqual(await world.build.cancel("token:t9"), { kind: "refused", code: "forbidden" });
+  await world.settle();
+  assert.equal(world.count("cancel"), 1);
+});
+
+test("who withdrew and asks again counts again", async () => {
+  const world = new BuildWorld();
+  await world.open();
+  await world.build.ensure(BUILD_ID, requestOf({ caller: "token:t2" }));
+  await world.build.cancel("token:t1");
+  await world.build.ensure(BUILD_ID, requestOf());
+  assert.equal((await world.build.cancel("token:t2")).kind, "withdrawn");
+  assert.equal((await world.build.cancel("token:t1")).kind, "cancelled");
+});
+
+test("while the admin's cancel is under way, nobody is told that the build goes on", async () => {
+  const world = new BuildWorld();
+  await world.open();
+  await world.start();
+  await world.build.ensure(BUILD_ID, requestOf({ caller: "token:t2" }));
+  await world.build.cancel("admin");
+  assert.equal((await world.build.cancel("token:t1")).kind, "cancelling");
 });

@@ -162,11 +162,11 @@ export class BuildRows {
     return this.#sql.exec<{ key: string }>("SELECT key FROM uploads").map(({ key }) => key);
   }
 
-  /** Adds a caller, or its newer credential. */
+  /** Adds a caller, its newer credential, or its interest again after it withdrew. */
   join(caller: Caller, credential: Sealed | null, now: number): void {
     this.#sql.exec(
       `INSERT INTO callers (caller, credential, joined) VALUES (?, ?, ?)
-       ON CONFLICT (caller) DO UPDATE SET credential = coalesce(excluded.credential, credential), joined = excluded.joined`,
+       ON CONFLICT (caller) DO UPDATE SET credential = coalesce(excluded.credential, credential), joined = excluded.joined, withdrawn = 0`,
       caller,
       credential,
       now,
@@ -178,10 +178,14 @@ export class BuildRows {
     );
   }
 
-  /** Removes a caller's interest; how many are left, or null when it never had any. */
+  /** Withdraws a caller's interest; how many still have one, or null when it never had any. Idempotent. */
   leave(caller: Caller): number | null {
-    const gone = this.#sql.exec("DELETE FROM callers WHERE caller = ? RETURNING caller", caller);
-    return gone.length === 0 ? null : this.#count("SELECT count(*) AS n FROM callers");
+    const left = this.#sql.exec(
+      "UPDATE callers SET withdrawn = 1, credential = NULL WHERE caller = ? RETURNING caller",
+      caller,
+    );
+    if (left.length === 0) return null;
+    return this.#count("SELECT count(*) AS n FROM callers WHERE withdrawn = 0");
   }
 
   /** Sealed credentials, the newest first. */

@@ -70,6 +70,8 @@ export const BUILD_MIGRATIONS: readonly (readonly string[])[] = [
       text TEXT NOT NULL
     ) STRICT`,
   ],
+  // Who withdrew is kept, so that a repeat of it is recognised.
+  ["ALTER TABLE callers ADD COLUMN withdrawn INTEGER NOT NULL DEFAULT 0"],
 ];
 
 /** Every table, for a build that was refused and leaves nothing behind. */

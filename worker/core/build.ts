@@ -183,7 +183,8 @@ export class BuildCore implements BuildRpc {
     if (caller !== "admin") {
       const left = this.#parts.rows.leave(caller);
       if (left === null) return { kind: "refused", code: "forbidden" };
-      if (left > 0) return { kind: "withdrawn", build: summaryOf(row, null) };
+      if (left > 0 && row.cancel_reason === null)
+        return { kind: "withdrawn", build: summaryOf(row, null) };
     }
     const kind = this.#life.cancel(row);
     return { kind, build: summaryOf(this.#row() ?? row, null) };

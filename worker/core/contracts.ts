@@ -98,7 +98,7 @@ export interface BuildRpc {
   log(after: number, max_bytes: number, wait_ms: number): Promise<LogPage | null>;
   /** The summary once the build has ended, or after `wait_ms`. */
   wait(wait_ms: number): Promise<BuildSummary | null>;
-  /** `admin` cancels; another caller withdraws its interest, and the last one cancels (rule 17). */
+  /** `admin` cancels; another caller withdraws its interest, and the last one cancels (rule 17). Idempotent until the end. */
   cancel(caller: Caller): Promise<CancelAnswer>;
 }
 

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { LEASE_EXPIRY_MS } from "../../shared/limits.ts";
 import { PoolWorld } from "../../test/support/pool-world.ts";
 
 test("a name is an agent's own until it is removed", async () => {
@@ -18,7 +19,7 @@ test("frames of an outdated socket change nothing", async () => {
   await agent.connect();
   await agent.say({ t: "status", capacity: 0, unwell: "stale", draining: true }, epoch);
   assert.equal(world.pool.agents()[0]?.capacity, 1);
-  world.pool.control.closed(agent.id, epoch, world.now);
+  world.pool.control.closed(agent.id, epoch, world.now, 1000);
   assert.equal(world.pool.agents()[0]?.status, "connected");
 });
 
@@ -110,4 +111,50 @@ test("an agent is listed with what it runs and when it was last heard of", async
       cordoned: null,
     },
   ]);
+});
+
+/** How an agent is listed: its status, with `draining` behind it when it is. */
+function listed(world: PoolWorld): string | undefined {
+  const view = world.pool.agents()[0];
+  return view && `${view.status}${view.draining ? " draining" : ""}`;
+}
+
+const DRAINING = { t: "status", capacity: 1, unwell: null, draining: true } as const;
+
+test("an agent that drained and left is gone at once, and stays so through a restart of the pool", async () => {
+  const world = new PoolWorld();
+  const agent = await world.agent("a");
+  await agent.say(DRAINING);
+  assert.equal(listed(world), "connected draining");
+  agent.drop(1000);
+  assert.equal(listed(world), "gone");
+  world.restart("lost");
+  assert.equal(listed(world), "gone");
+  await agent.connect({ instance: "second" });
+  assert.equal(listed(world), "connected", "a new process does not drain");
+  agent.drop();
+  assert.equal(listed(world), "suspect");
+});
+
+test("a socket that broke is suspect until its lease is over, then gone, draining or not", async () => {
+  for (const draining of [false, true]) {
+    const world = new PoolWorld();
+    const agent = await world.agent("a");
+    await agent.say({ ...DRAINING, draining });
+    agent.drop();
+    await world.pass(LEASE_EXPIRY_MS - 1);
+    assert.equal(listed(world), draining ? "suspect draining" : "suspect");
+    await world.pass(1);
+    assert.equal(listed(world), "gone");
+  }
+});
+
+test("an agent that leaves with a build on it is suspect: it may come back for it", async () => {
+  const world = new PoolWorld();
+  const agent = await world.agent("a");
+  await world.enqueue("b1");
+  await agent.say({ t: "accept", build: "b1", attempt: 1 });
+  await agent.say(DRAINING);
+  agent.drop(1000);
+  assert.equal(listed(world), "suspect draining");
 });

@@ -39,6 +39,8 @@ export type Agent = {
   nonceAt: number;
   unwell: string | null;
   draining: boolean;
+  /** It drained, held nothing and closed its socket: nobody waits for it. */
+  departed: boolean;
   /** An operator's reason to give it no work. */
   cordon: string | null;
   /** In memory only: it is being welcomed, and hears of no new work before. */
@@ -68,6 +70,7 @@ type AgentRow = {
   nonce_at: number;
   unwell: string | null;
   draining: number;
+  departed: number;
   cordon: string | null;
 };
 
@@ -90,7 +93,7 @@ export class Registry {
       const agent = fromRow(row);
       this.#agents.set(agent.agent, agent);
       if (agent.connected && wire.lastPing(agent.agent, agent.epoch) === null) {
-        this.disconnected(agent, clock.now());
+        this.disconnected(agent, clock.now(), false);
         this.lostAtStart.push(agent);
       }
     }
@@ -153,6 +156,7 @@ export class Registry {
     agent.draining = hello.draining || (agent.draining && sameProcess);
     agent.epoch += 1;
     agent.connected = true;
+    agent.departed = false;
     agent.seenAt = this.#clock.now();
     agent.doubtedUntil = 0;
     agent.pausedUntil = 0;
@@ -182,13 +186,15 @@ export class Registry {
     this.#store(agent);
   }
 
-  /** Its socket is gone: suspect at once, expired LEASE_EXPIRY_MS after `seenAt` (ms). */
-  disconnected(agent: Agent, seenAt: number): void {
+  /** Its socket is gone: suspect at once, expired LEASE_EXPIRY_MS after `seenAt` (ms); gone at once if it `departed`. */
+  disconnected(agent: Agent, seenAt: number, departed: boolean): void {
     agent.connected = false;
     agent.seenAt = seenAt;
+    agent.departed = departed;
     this.#sql.exec(
-      "UPDATE agents SET connected = 0, seen_at = ? WHERE agent = ?",
+      "UPDATE agents SET connected = 0, seen_at = ?, departed = ? WHERE agent = ?",
       seenAt,
+      departed ? 1 : 0,
       agent.agent,
     );
   }
@@ -201,7 +207,7 @@ export class Registry {
 
   status(agent: Agent): AgentView["status"] {
     const seen = this.lastSeen(agent);
-    if (seen === null) return "gone";
+    if (seen === null || agent.departed) return "gone";
     const now = this.#clock.now();
     const silence = now - seen;
     if (silence >= LEASE_EXPIRY_MS) return "gone";
@@ -227,6 +233,7 @@ export class Registry {
 
   view(agent: Agent, running: Held[]): AgentView {
     const seen = this.lastSeen(agent);
+    const status = this.status(agent);
     return {
       agent: agent.agent,
       name: agent.name,
@@ -236,9 +243,9 @@ export class Registry {
       capacity: agent.capacity,
       running,
       version: agent.version,
-      status: this.status(agent),
+      status,
       last_seen: seen === null ? null : new Date(seen).toISOString(),
-      draining: agent.draining,
+      draining: agent.draining && status !== "gone",
       cordoned: agent.cordon ?? agent.unwell,
     };
   }
@@ -246,7 +253,7 @@ export class Registry {
   #store(agent: Agent): void {
     this.#sql.exec(
       `UPDATE agents SET labels = ?, recipes = ?, capacity = ?, version = ?, engine = ?, instance = ?,
-         epoch = ?, connected = ?, seen_at = ?, unwell = ?, draining = ?, cordon = ? WHERE agent = ?`,
+         epoch = ?, connected = ?, seen_at = ?, unwell = ?, draining = ?, departed = ?, cordon = ? WHERE agent = ?`,
       JSON.stringify(agent.labels),
       JSON.stringify(agent.recipes),
       agent.capacity,
@@ -258,6 +265,7 @@ export class Registry {
       agent.seenAt,
       agent.unwell,
       agent.draining ? 1 : 0,
+      agent.departed ? 1 : 0,
       agent.cordon,
       agent.agent,
     );
@@ -282,6 +290,7 @@ function fromRow(row: AgentRow): Agent {
     nonceAt: row.nonce_at,
     unwell: row.unwell,
     draining: row.draining === 1,
+    departed: row.departed === 1,
     cordon: row.cordon,
     welcoming: false,
     pausedUntil: 0,

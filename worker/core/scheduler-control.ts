@@ -20,6 +20,8 @@ export type AgentAction = "cordon" | "uncordon" | "drain" | "remove";
 
 /** Milliseconds that an agent which said "busy" gets nothing new. */
 const BUSY_PAUSE_MS = 5_000;
+/** Close code of an agent that ends because it wants to (RFC 6455 section 7.4.1). */
+const NORMAL_CLOSURE = 1000;
 /** Close code of a socket that went silent: the agent may come back on another (RFC 6455 section 7.4.1). */
 const GOING_AWAY = 1001;
 
@@ -83,12 +85,13 @@ export class Control {
     this.#changed();
   }
 
-  /** A socket that said hello under `epoch` is gone; `lastPing` (ms) was its last sign of life. */
-  closed(id: string, epoch: number, lastPing: number): void {
-    const { registry } = this.#parts;
+  /** A socket that said hello under `epoch` is gone, with `code`; `lastPing` (ms) was its last sign of life. */
+  closed(id: string, epoch: number, lastPing: number, code: number): void {
+    const { registry, store } = this.#parts;
     const agent = registry.get(id);
     if (agent?.epoch !== epoch || !agent.connected) return;
-    registry.disconnected(agent, lastPing);
+    const departed = code === NORMAL_CLOSURE && agent.draining && store.leasesOf(id).length === 0;
+    registry.disconnected(agent, lastPing, departed);
     this.#changed();
   }
 
@@ -100,7 +103,7 @@ export class Control {
       const seen = agent ? registry.lastSeen(agent) : null;
       if (agent === undefined || seen === null || now - seen < LEASE_EXPIRY_MS) continue;
       wire.close(id, null, GOING_AWAY, "No ping for too long.");
-      if (agent.connected) registry.disconnected(agent, seen);
+      if (agent.connected) registry.disconnected(agent, seen, false);
       this.#loseAll(agent, `${agent.name} was not heard of for ${LEASE_EXPIRY_MS / 1000} s`);
     }
   }

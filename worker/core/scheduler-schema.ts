@@ -64,4 +64,5 @@ export const SCHEDULER_MIGRATIONS: readonly (readonly string[])[] = [
       PRIMARY KEY (histogram, le)
     ) STRICT, WITHOUT ROWID`,
   ],
+  ["ALTER TABLE agents ADD COLUMN departed INTEGER NOT NULL DEFAULT 0"],
 ];

@@ -19,6 +19,9 @@ import { admissionLimits } from "../pool-settings.ts";
 import { closeQuietly, type Ports, portsOf, reportError } from "./platform.ts";
 import { attachmentOf, PoolWire } from "./pool-wire.ts";
 
+/** What a socket that broke counts as having said (RFC 6455 section 7.4.1). */
+const ABNORMAL_CLOSURE = 1006;
+
 export class Pool extends DurableObject<Env> implements PoolRpc {
   readonly #ports: Ports;
   readonly #wire: PoolWire;
@@ -103,12 +106,12 @@ export class Pool extends DurableObject<Env> implements PoolRpc {
 
   /** The platform answers no close frame for us: without this the agent would wait ten seconds for nothing. */
   override webSocketClose(socket: WebSocket, code: number, reason: string): void {
-    this.#gone(socket);
+    this.#gone(socket, code);
     closeQuietly(socket, code, reason);
   }
 
   override webSocketError(socket: WebSocket): void {
-    this.#gone(socket);
+    this.#gone(socket, ABNORMAL_CLOSURE);
   }
 
   override async alarm(): Promise<void> {
@@ -159,11 +162,11 @@ export class Pool extends DurableObject<Env> implements PoolRpc {
     await control.welcome(agent, answer.epoch, frame.held);
   }
 
-  #gone(socket: WebSocket): void {
+  #gone(socket: WebSocket, code: number): void {
     try {
       const { agent, epoch } = attachmentOf(socket);
       const lastPing = this.#wire.unbind(socket);
-      if (epoch > 0) this.#scheduler?.control.closed(agent, epoch, lastPing);
+      if (epoch > 0) this.#scheduler?.control.closed(agent, epoch, lastPing, code);
     } catch (error) {
       reportError("pool", error);
     }

@@ -7,15 +7,17 @@ import railhead from "../../../worker/index.ts";
 
 export * from "../../../worker/index.ts";
 
+/** Asks the objects that are named, one through the other, and stores nothing. */
 export class Bare extends DurableObject {
+  async chain([next, ...others]) {
+    return next === undefined ? 1 : 1 + (await this.env.BARE.getByName(next).chain(others));
+  }
+}
+
+export class Store extends DurableObject {
   constructor(ctx, env) {
     super(ctx, env);
     ctx.storage.sql.exec("CREATE TABLE IF NOT EXISTS frames (id INTEGER PRIMARY KEY, frame TEXT)");
-  }
-
-  /** A chain of this and `hops - 1` further objects. */
-  async chain(hops) {
-    return hops === 1 ? 1 : 1 + (await this.env.BARE.getByName(`hop-${hops}`).chain(hops - 1));
   }
 
   async hello() {
@@ -43,18 +45,14 @@ export default {
   async fetch(request, env, ctx) {
     const url = new URL(request.url);
     if (!url.pathname.startsWith("/bench/")) return railhead.fetch(request, env, ctx);
-    const bare = env.BARE.getByName(url.searchParams.get("name") ?? "bare");
+    const store = env.STORE.getByName("store");
     switch (url.pathname) {
-      case "/bench/dispatch": {
-        const build = await request.json();
-        return announced(ctx, () => env.TARGETS.getByName(build.key).request(build));
-      }
-      case "/bench/chain":
-        return announced(ctx, () => bare.chain(3));
+      case "/bench/socket":
+        return serveSocket(env);
       case "/bench/hello":
-        return new Response(await bare.hello());
+        return new Response(await store.hello());
       case "/bench/frames":
-        return bare.fetch(request);
+        return store.fetch(request);
       case "/bench/keys": {
         const { objects } = await env.ARTIFACTS.list({ prefix: "builds/" });
         return Response.json(objects.map(({ key, size }) => ({ key, size })));
@@ -71,17 +69,19 @@ export default {
   },
 };
 
-/** Says "go" before `work` begins and its answer when it is done, so that a client can leave the way to us out. */
-function announced(ctx, work) {
-  const { readable, writable } = new TransformStream();
-  const writer = writable.getWriter();
-  const encoder = new TextEncoder();
-  const send = (text) => writer.write(encoder.encode(`${text}\n`));
-  const run = async () => {
-    await send("go");
-    await send(JSON.stringify((await work()) ?? null));
-    await writer.close();
-  };
-  ctx.waitUntil(run());
-  return new Response(readable, { headers: { "content-type": "text/plain; charset=utf-8" } });
+/**
+ * Each message asks for one measure: "go" is sent before it begins and "done" after it, so that a client can
+ * leave the way to us out.
+ */
+function serveSocket(env) {
+  const { 0: client, 1: server } = new WebSocketPair();
+  server.accept();
+  server.addEventListener("message", async ({ data }) => {
+    const { build, chain } = JSON.parse(data);
+    server.send("go");
+    if (build) await env.TARGETS.getByName(build.key).request(build);
+    else await env.BARE.getByName(chain[0]).chain(chain.slice(1));
+    server.send("done");
+  });
+  return new Response(null, { status: 101, webSocket: client });
 }
