@@ -116,6 +116,7 @@ export class Attempts {
       this.#parts.send({ t: "reject", build, attempt, code: "unwell", reason });
     } finally {
       this.#taking.delete(id);
+      this.#changed.open();
     }
   }
 

@@ -223,23 +223,24 @@ export class Control {
 
   #refused(error: unknown): void {
     if (error instanceof EdgeRefusal && FINAL_STATUS.has(error.status))
-      throw new AgentExit(
-        EXIT.refused,
-        `${this.#identity.url} refuses this agent: ${error.message} Register again to come back.`,
-      );
+      throw this.#gone("not registered, or removed");
   }
 
   #told({ code, reason }: { code: number; reason: string }): void {
-    const why = reason ? `: ${reason}` : "";
+    const why = reason.replace(/\.$/, "");
     if (code === CLOSE.superseded)
       throw new AgentExit(
         EXIT.superseded,
-        `Another process of agent ${this.#identity.name} took over${why}. Each agent needs a home of its own.`,
+        `Another process of agent ${this.#identity.name} took over${why && `: ${why}`}. Each agent needs a home of its own.`,
       );
-    if (code === CLOSE.forbidden)
-      throw new AgentExit(
-        EXIT.refused,
-        `The edge removed or refused this agent${why}. Register again to come back.`,
-      );
+    if (code === CLOSE.forbidden) throw this.#gone(why || "removed");
+  }
+
+  #gone(why: string): AgentExit {
+    const { url } = this.#identity;
+    return new AgentExit(
+      EXIT.refused,
+      `${url} refuses this agent (${why}): to come back, run \`railhead agent register --force --url ${url} --token-file …\`.`,
+    );
   }
 }

@@ -1,8 +1,10 @@
 import assert from "node:assert/strict";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { test } from "node:test";
 import { parseSettings } from "./config.ts";
-import { diagnose, type Seen, showFindings } from "./doctor.ts";
-import { emptyEngine } from "./testing/agent.ts";
+import { diagnose, look, type Seen, showFindings } from "./doctor.ts";
+import { emptyEngine, testHome } from "./testing/agent.ts";
 
 const SETTINGS = parseSettings({ capacity: 2, limits: { memory: "1g", cpus: 2 } }, (key) => key);
 const GOOD: Seen = {
@@ -18,7 +20,7 @@ const GOOD: Seen = {
     },
   },
   edge: { status: 200, clock_off_s: 1 },
-  home: { folder: "/var/lib/railhead", writable: true },
+  home: { folder: "/var/lib/railhead", state: "writable" },
 };
 
 function worst(seen: Partial<Seen>): string[] {
@@ -49,9 +51,23 @@ test("each thing that a host lacks is named, with what to change", () => {
     [{ edge: { error: "ECONNREFUSED" } }, "fail edge"],
     [{ edge: { status: 502, clock_off_s: null } }, "fail edge"],
     [{ edge: { status: 200, clock_off_s: -3_600 } }, "warn clock"],
-    [{ home: { folder: "/x", writable: false } }, "fail home"],
+    [{ home: { folder: "/x", state: "closed" } }, "fail home"],
   ];
   for (const [seen, expected] of cases) assert.deepEqual(worst(seen), [expected]);
+});
+
+test("a home is told apart that is there, that can be made, and that cannot", async () => {
+  const { home, remove } = testHome();
+  writeFileSync(join(home, "file"), "");
+  const stateOf = async (folder: string) => {
+    const identity = { error: "not registered" };
+    const seen = await look({ home: folder, docker: emptyEngine(), images: [], identity });
+    return seen.home.state;
+  };
+  assert.equal(await stateOf(home), "writable");
+  assert.equal(await stateOf(join(home, "not/yet")), "absent");
+  assert.equal(await stateOf(join(home, "file/below")), "closed");
+  remove();
 });
 
 test("findings are one line each, and advice stands below its finding", () => {

@@ -1,6 +1,7 @@
 /** `doctor`: what this host can and cannot do, and what to change. Findings are a pure function of what was seen. */
 import { constants } from "node:fs";
 import { access } from "node:fs/promises";
+import { dirname, resolve } from "node:path";
 import type { AgentSettings } from "./config.ts";
 import type { DockerHost, HostFacts } from "./docker/contracts.ts";
 import { networkCause } from "./edge.ts";
@@ -25,12 +26,15 @@ const CLOCK_WARN_S = 30;
 /** The oldest engine that was tried. */
 const OLDEST_ENGINE = 20;
 
+/** `absent`: not there yet, but this user can make it. */
+type FolderState = "writable" | "absent" | "closed";
+
 export type Seen = {
   facts: HostFacts | { error: string };
   images: { image: string; id: string | null }[];
   identity: { ok: Identity } | { error: string };
   edge: { status: number; clock_off_s: number | null } | { error: string } | null;
-  home: { folder: string; writable: boolean };
+  home: { folder: string; state: FolderState };
 };
 
 /** Looks at the host and the edge. Never throws: what cannot be seen is a finding. */
@@ -53,12 +57,26 @@ export async function look(parts: {
             id: await docker.imageId(image).catch(() => null),
           })),
         );
-  const writable = await access(home, constants.W_OK).then(
-    () => true,
-    () => false,
-  );
   const edge = "ok" in identity ? await lookAtEdge(identity.ok.url) : null;
-  return { facts, images, identity, edge, home: { folder: home, writable } };
+  return {
+    facts,
+    images,
+    identity,
+    edge,
+    home: { folder: home, state: await stateOf(resolve(home)) },
+  };
+}
+
+async function stateOf(folder: string): Promise<FolderState> {
+  try {
+    await access(folder, constants.W_OK);
+    return "writable";
+  } catch (error) {
+    const missing = error instanceof Error && "code" in error && error.code === "ENOENT";
+    const above = dirname(folder);
+    if (!missing || above === folder) return "closed";
+    return (await stateOf(above)) === "closed" ? "closed" : "absent";
+  }
 }
 
 async function lookAtEdge(url: string): Promise<NonNullable<Seen["edge"]>> {
@@ -105,12 +123,15 @@ export function diagnose(seen: Seen, settings: AgentSettings): Finding[] {
 
 function identityFindings({ identity, home }: Seen): Finding[] {
   return [
-    home.writable
-      ? ok("home", home.folder)
-      : fail(
+    home.state === "closed"
+      ? fail(
           "home",
           `${home.folder} cannot be written`,
           "Make the folder, owned by the agent's user, mode 0700.",
+        )
+      : ok(
+          "home",
+          home.state === "writable" ? home.folder : `${home.folder} will be made by register`,
         ),
     "ok" in identity
       ? ok("identity", `${identity.ok.name} (${identity.ok.agent})`)

@@ -41,21 +41,16 @@ export class Housekeeping {
     const { attempts, recipes, docker, limits, log, agent } = this.#parts;
     const owner: Owner = { agent, build: randomBytes(16).toString("hex"), attempt: 1 };
     const over = new AbortController();
+    const ending = AbortSignal.any([signal, over.signal]);
     const watching = (async () => {
-      while (attempts.running === 0 && !over.signal.aborted)
-        await attempts.changed(AbortSignal.any([signal, over.signal]));
+      while (attempts.running === 0 && !ending.aborted) await attempts.changed(ending);
       over.abort();
     })();
     this.#owner = owner;
     try {
       for (const recipe of recipes) {
-        if (signal.aborted || over.signal.aborted) break;
-        await recipe.idle?.({
-          owner,
-          docker,
-          limits,
-          signal: AbortSignal.any([signal, over.signal]),
-        });
+        if (ending.aborted) break;
+        await recipe.idle?.({ owner, docker, limits, signal: ending });
       }
       await docker.clean(owner);
     } catch (error) {

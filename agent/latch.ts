@@ -1,4 +1,7 @@
-/** Lets any number of waiters go at each change; a wait ends quietly when its signal aborts. */
+/**
+ * Lets any number of waiters go at each change; a wait ends quietly when its signal aborts, and at once when it has:
+ * a loop around it must look at the signal too, or it never lets anything else run.
+ */
 export class Latch {
   #waiters = new Set<() => void>();
 

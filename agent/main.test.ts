@@ -37,6 +37,10 @@ test("--version and --help answer, and help tells the exit statuses", async () =
   assert.equal((await agent(["--version"])).out.trim(), manifest.version);
   const help = await agent(["--help"]);
   assert.equal(help.status, 0);
+  assert.match(
+    help.out.replace(/\s+/g, " "),
+    /--home .*~\/\.railhead\/agent.*\/var\/lib\/railhead/,
+  );
   assert.match(help.out, /Exit status: 0 done; 1 .*; 2 .*\n3 .*; 4 /);
 });
 
@@ -131,6 +135,16 @@ test("doctor tells every finding as JSON, and fails when something fails", async
     });
     for (const finding of findings) assert.equal(finding.advice === null, finding.status === "ok");
   });
+});
+
+test("doctor on a new host says that register will make the home, and makes none", async () => {
+  const { home, remove } = testHome();
+  const doctor = await agent(["--home", join(home, "not/yet"), "doctor"], {
+    RAILHEAD_AGENT_DOCKER_SOCKET: join(home, "no.sock"),
+  });
+  assert.match(doctor.out, /^ok {4}home .*not\/yet will be made by register$/m);
+  assert.throws(() => statSync(join(home, "not")));
+  remove();
 });
 
 test("SIGTERM ends an idle agent with status 0, and one home has one agent", async () => {

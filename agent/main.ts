@@ -36,6 +36,9 @@ Exit status: 0 done; 1 a check failed or the work could not be done; 2 wrong opt
 
 Settings: agent.toml in the home folder, RAILHEAD_AGENT_* in the environment (agent.example.toml explains each).`;
 
+const HOME_HELP =
+  "folder of identity, settings and journals (default: RAILHEAD_HOME, else ~/.railhead/agent, as root /var/lib/railhead)";
+
 /** Signals that end a process that does not want to. */
 const IMPATIENT_SIGNALS = 3;
 const INTERRUPTED = 130;
@@ -43,7 +46,7 @@ const INTERRUPTED = 130;
 const program = new Command("railhead-agent")
   .description("Makes builds on this Docker host for a Railhead edge. It only ever calls out.")
   .version(VERSION)
-  .option("--home <dir>", "folder of identity, settings and journals (RAILHEAD_HOME)")
+  .option("--home <dir>", HOME_HELP)
   .option("--log-json", "log as JSON, one object a line")
   .addHelpText("after", STATUSES)
   .exitOverride((error) => {

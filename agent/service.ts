@@ -28,6 +28,12 @@ const ENDING_MS = 10_000;
 /** Milliseconds that attempts have to end when the edge threw this agent out. */
 const THROWN_OUT_MS = 45_000;
 
+/** Go's words, which every path uses, for processors that Node calls otherwise. */
+const GO_ARCH = new Map([
+  ["x64", "amd64"],
+  ["ia32", "386"],
+]);
+
 export type ServiceParts = {
   home: string;
   identity: Identity;
@@ -253,7 +259,7 @@ export class Service {
     const yes = (value: boolean | undefined) => (value ? "yes" : "no");
     return {
       os: platform(),
-      arch: arch(),
+      arch: GO_ARCH.get(arch()) ?? arch(),
       firewall: yes(this.#facts?.firewall),
       quota: yes(this.#facts?.quota),
     };

@@ -17,10 +17,13 @@ async function endOf(upgrade: (socket: import("node:stream").Duplex) => void): P
   return end;
 }
 
-function connect(url: URL): { ended: Promise<SocketEnd>; socket: Socket } {
+function connect(
+  url: URL,
+  opened = (socket: Socket) => socket.startHeartbeat(),
+): { ended: Promise<SocketEnd>; socket: Socket } {
   const { promise, resolve } = Promise.withResolvers<SocketEnd>();
   const socket: Socket = new Socket(url, "token", {
-    opened: () => socket.startHeartbeat(),
+    opened: () => opened(socket),
     text: () => {},
     ended: resolve,
   });
@@ -57,6 +60,18 @@ test("a connection over which nothing comes back any more is ended", async () =>
   const { port } = server.address() as AddressInfo;
   const end = await connect(new URL(`ws://127.0.0.1:${port}`)).ended;
   assert.deepEqual(end, { kind: "failed", message: "the connection went silent" });
+  for (const client of server.clients) client.terminate();
+  server.close();
+});
+
+test("a close that the other side never answers ends the connection", async () => {
+  const server = new WebSocketServer({ port: 0, host: "127.0.0.1" });
+  // Hears nothing more, so it answers nothing either.
+  server.on("connection", (client) => client.pause());
+  await new Promise((resolve) => server.once("listening", resolve));
+  const { port } = server.address() as AddressInfo;
+  const { ended } = connect(new URL(`ws://127.0.0.1:${port}`), (socket) => socket.close());
+  assert.deepEqual(await ended, { kind: "failed", message: "the close was not answered" });
   for (const client of server.clients) client.terminate();
   server.close();
 });

@@ -12,6 +12,8 @@ import { type EdgeRefusal, refusalOf } from "./edge.ts";
 const HANDSHAKE_MS = 10_000;
 /** Milliseconds without an answer to a ping after which the connection is dead: before the edge calls us suspect. */
 const DEAD_AFTER_MS = SUSPECT_AFTER_MS - PING_INTERVAL_MS;
+/** Milliseconds the other side has to answer a close: shorter than an ending agent waits. */
+const CLOSE_MS = 5_000;
 /** Bytes of a refusal's body that are read. */
 const BODY_BYTES = 64 * 1024;
 
@@ -38,6 +40,7 @@ export class Socket {
   #end: SocketEnd | null = null;
   #heartbeat: NodeJS.Timeout | undefined;
   #dead: NodeJS.Timeout | undefined;
+  #overdue: NodeJS.Timeout | undefined;
   #ended = false;
 
   constructor(url: URL, bearer: string, events: SocketEvents) {
@@ -78,8 +81,14 @@ export class Socket {
     return true;
   }
 
+  /** Takes leave; a close that is not answered in time ends the connection all the same. */
   close(code = 1000, reason = ""): void {
+    if (this.#ended) return;
     this.#stopHeartbeat();
+    this.#overdue ??= setTimeout(() => {
+      this.#end ??= { kind: "failed", message: "the close was not answered" };
+      this.terminate();
+    }, CLOSE_MS);
     this.#socket.close(code, reason);
   }
 
@@ -133,6 +142,7 @@ export class Socket {
     if (this.#ended) return;
     this.#ended = true;
     this.#stopHeartbeat();
+    clearTimeout(this.#overdue);
     this.#events.ended(end);
   }
 
