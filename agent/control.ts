@@ -231,7 +231,7 @@ export class Control {
     if (code === CLOSE.superseded)
       throw new AgentExit(
         EXIT.superseded,
-        `Another process of agent ${this.#identity.name} took over${why && `: ${why}`}. Each agent needs a home of its own.`,
+        `Another process of agent ${this.#identity.name} took over. Each agent needs a home of its own.`,
       );
     if (code === CLOSE.forbidden) throw this.#gone(why || "removed");
   }
