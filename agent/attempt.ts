@@ -11,6 +11,7 @@ import { messageOf } from "./errors.ts";
 import type { Journal, Verdict } from "./journal.ts";
 import type { Logger } from "./logger.ts";
 import { type LogCaps, Output } from "./output.ts";
+import type { AgentPorts } from "./ports.ts";
 import type { Made, Recipe } from "./recipes/contracts.ts";
 import { Redactor, secretsOf } from "./redact.ts";
 import { Spool } from "./spool.ts";
@@ -27,6 +28,7 @@ const CLEAN_MS = 30_000;
 
 /** What every attempt of this agent shares. */
 export type AttemptHost = {
+  ports: AgentPorts;
   agent: string;
   edge: string;
   instance: string;
@@ -34,8 +36,6 @@ export type AttemptHost = {
   limits: Limits;
   caps: LogCaps;
   log: Logger;
-  /** Milliseconds on the boot clock. */
-  now: () => number;
   /** Settles when this agent may act (rule 10), or when the signal aborts. */
   mayAct: (signal: AbortSignal) => Promise<void>;
   /** Something of an attempt could not be removed. */
@@ -67,9 +67,10 @@ export class Attempt {
     this.#host = host;
     this.#log = host.log.with({ build, attempt });
     this.#redactor.add([lease]);
-    this.#spool = new Spool(journal.spoolFile);
+    this.#spool = new Spool(host.ports.disk, journal.spoolFile);
     this.#ready.promise.catch(() => {});
     this.#uplink = new Uplink({
+      ports: host.ports,
       edge: host.edge,
       build,
       attempt,
@@ -104,12 +105,11 @@ export class Attempt {
   /** Runs to the end: afterwards the host is clean and the journal is gone. */
   async run(): Promise<void> {
     const online = this.#uplink.run();
-    const deadline = setTimeout(
-      () => this.stop("timed_out", "The build's time was over."),
-      Math.max(0, this.#remaining()),
+    const callOff = this.#host.ports.clock.after(Math.max(0, this.#remaining()), () =>
+      this.stop("timed_out", "The build's time was over."),
     );
     const verdict = await this.#verdict();
-    clearTimeout(deadline);
+    callOff();
     await cleanHost(this.#host, this.owner);
     await this.#report(verdict);
     this.#life.abort(new Stop("over", "the attempt has ended"));
@@ -142,6 +142,7 @@ export class Attempt {
 
   async #make(): Promise<void> {
     const signal = this.#work.signal;
+    const { ports } = this.#host;
     const credentials = await abortable(this.#ready.promise, signal);
     const context = new Context({
       docker: this.#host.docker,
@@ -155,13 +156,13 @@ export class Attempt {
         spool: this.#spool,
         redactor: this.#redactor,
         caps: this.#host.caps,
-        now: () => new Date().toISOString(),
+        clock: ports.clock,
       }),
       credentials,
       signal,
       mayAct: () => this.#mayAct(),
       remaining: () => this.#remaining(),
-      now: this.#host.now,
+      clock: ports.clock,
       show: (phase) => this.#uplink.phase(phase),
     });
     await context.say(MESSAGES.started, { fields: { workspace: workspaceVolume(this.owner) } });
@@ -170,6 +171,7 @@ export class Attempt {
     this.#uplink.phase("upload");
     for (const file of made) {
       const upload = uploadFile(file, {
+        ports,
         edge: this.#host.edge,
         uplink: this.#uplink,
         journal: this.#journal,
@@ -192,8 +194,9 @@ export class Attempt {
   /** Rejects some time after the work was stopped, for a recipe that does not notice. */
   #letGo(): Promise<never> {
     const signal = this.#work.signal;
+    const { clock } = this.#host.ports;
     return new Promise((_, reject) => {
-      const later = () => setTimeout(() => reject(signal.reason), LET_GO_MS).unref();
+      const later = () => void clock.after(LET_GO_MS, () => reject(signal.reason));
       if (signal.aborted) later();
       else signal.addEventListener("abort", later, { once: true });
     });
@@ -241,7 +244,7 @@ export class Attempt {
   /** Milliseconds left, counted since the assignment was accepted, whichever process that was. */
   #remaining(): number {
     const { accepted_at, deadline_ms } = this.#journal.assignment;
-    return accepted_at + deadline_ms - this.#host.now();
+    return accepted_at + deadline_ms - this.#host.ports.clock.now();
   }
 }
 
@@ -249,7 +252,12 @@ export class Attempt {
 export async function cleanHost(host: AttemptHost, owner: Owner): Promise<void> {
   try {
     const cleaning = host.docker.clean(owner);
-    await within(cleaning, CLEAN_MS, "removing its containers and volumes takes too long");
+    await within(
+      host.ports.clock,
+      cleaning,
+      CLEAN_MS,
+      "removing its containers and volumes takes too long",
+    );
   } catch (error) {
     const why = messageOf(error);
     host.log.error("host is not clean", { build: owner.build, attempt: owner.attempt, why });

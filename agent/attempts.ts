@@ -3,7 +3,6 @@
 import type { ControlDown, ControlUp, Held } from "../shared/protocol.ts";
 import type { RecipeName, Target } from "../shared/recipes/index.ts";
 import { Attempt, type AttemptHost, cleanHost } from "./attempt.ts";
-import { bootId } from "./boot.ts";
 import { messageOf } from "./errors.ts";
 import { Journal } from "./journal.ts";
 import { Latch } from "./latch.ts";
@@ -43,8 +42,9 @@ export class Attempts {
 
   /** Reads what a predecessor left. Attempts of before a reboot are given up: their containers are dead. */
   async load(): Promise<void> {
-    const boot = await bootId();
-    for (const journal of await Journal.loadAll(this.#parts.folder)) {
+    const { folder, host } = this.#parts;
+    const boot = await host.ports.boot();
+    for (const journal of await Journal.loadAll(host.ports.disk, folder)) {
       const { build, attempt } = journal.assignment;
       if (journal.assignment.boot === boot) this.#waiting.set(key({ build, attempt }), journal);
       else await this.#discard(journal);
@@ -97,16 +97,18 @@ export class Attempts {
       this.#parts.log.info("assignment refused", { build, attempt, why: refusal.reason });
       return this.#parts.send({ t: "reject", build, attempt, ...refusal });
     }
+    const { host, folder, time_ms } = this.#parts;
+    const { ports } = host;
     this.#taking.add(id);
     try {
-      const journal = await Journal.create(this.#parts.folder, {
+      const journal = await Journal.create(ports.disk, folder, {
         build,
         attempt,
         target: frame.target,
         lease: frame.lease,
-        deadline_ms: Math.min(frame.deadline_ms, this.#parts.time_ms),
-        accepted_at: this.#parts.host.now(),
-        boot: await bootId(),
+        deadline_ms: Math.min(frame.deadline_ms, time_ms),
+        accepted_at: ports.clock.now(),
+        boot: await ports.boot(),
       });
       this.#parts.send({ t: "accept", build, attempt });
       this.#start(journal, false);

@@ -11,6 +11,7 @@ import { DockerError } from "./docker/contracts.ts";
 import type { Journal } from "./journal.ts";
 import type { Output } from "./output.ts";
 import { RECENT_LINES } from "./output.ts";
+import type { Clock } from "./ports.ts";
 import { RecipeFailure } from "./recipes/contracts.ts";
 import { showSize } from "./sizes.ts";
 import type { Spool } from "./spool.ts";
@@ -36,8 +37,7 @@ export type ContainerParts = {
   /** Settles when this agent may act (rule 10); throws the Stop once it may not. */
   mayAct: () => Promise<void>;
   remaining: () => number;
-  /** Milliseconds on the boot clock. */
-  now: () => number;
+  clock: Clock;
 };
 
 export type Ran = { exit: Exit; handle: RunHandle; tail: string[] };
@@ -56,7 +56,7 @@ export async function runContainer(spec: ContainerSpec, parts: ContainerParts): 
     if (!handle) throw vanished(phase);
     return ended({ exit: done.exit, handle, tail }, spec);
   }
-  const begun = journal.find("run", (note) => note.phase === phase)?.at ?? parts.now();
+  const begun = journal.find("run", (note) => note.phase === phase)?.at ?? parts.clock.now();
   const { handle, adopted } = await prepare(spec, parts);
   const stop = () => void kill(handle, signal);
   signal.addEventListener("abort", stop, { once: true });
@@ -70,7 +70,7 @@ export async function runContainer(spec: ContainerSpec, parts: ContainerParts): 
     const tail = await parts.output.follow(handle.id, handle.output(), signal, complete);
     const exit = await handle.wait();
     if (signal.aborted) throw signal.reason;
-    await journal.write({ t: "run_done", phase, ms: parts.now() - begun, exit });
+    await journal.write({ t: "run_done", phase, ms: parts.clock.now() - begun, exit });
     return ended({ exit, handle, tail }, spec);
   } catch (error) {
     const gone = error instanceof DockerError && error.kind === "gone";
@@ -83,7 +83,7 @@ export async function runContainer(spec: ContainerSpec, parts: ContainerParts): 
 /** Finds the container that a predecessor of this process left, or makes a new one. */
 async function prepare(
   spec: ContainerSpec,
-  { journal, docker, owner, remaining, now }: ContainerParts,
+  { journal, docker, owner, remaining, clock }: ContainerParts,
 ): Promise<{ handle: RunHandle; adopted: boolean }> {
   const { phase } = spec;
   const begun = journal.find("run", (note) => note.phase === phase);
@@ -99,7 +99,7 @@ async function prepare(
     await found.kill("lease", 0);
     await found.remove();
   }
-  if (!begun) await journal.write({ t: "run", phase, at: now() });
+  if (!begun) await journal.write({ t: "run", phase, at: clock.now() });
   const handle = await docker.create({ ...spec, owner, deadline_ms: Math.max(1, remaining()) });
   await noteCreated(handle);
   return { handle, adopted: false };

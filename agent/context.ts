@@ -59,7 +59,7 @@ export class Context implements RecipeContext {
       this.#replayed = before + 1;
       return;
     }
-    const time = new Date().toISOString();
+    const time = this.#parts.clock.date().toISOString();
     this.#parts.spool.append([{ entry: { time, level, msg: text, ...(fields && { fields }) } }]);
     await this.#parts.spool.room(this.signal);
   }
@@ -74,16 +74,16 @@ export class Context implements RecipeContext {
   }
 
   async phase<R extends JsonValue>(name: string, body: () => Promise<R>): Promise<R> {
-    const { journal, mayAct, now, show } = this.#parts;
+    const { journal, mayAct, clock, show } = this.#parts;
     const done = journal.find("phase_done", (note) => note.name === name);
     // Written by the same phase of the same recipe.
     if (done) return done.result as R;
     await mayAct();
-    const begun = journal.find("phase", (note) => note.name === name)?.at ?? now();
+    const begun = journal.find("phase", (note) => note.name === name)?.at ?? clock.now();
     await journal.write({ t: "phase", name, at: begun });
     show(name);
     const result = await body();
-    await journal.write({ t: "phase_done", name, ms: now() - begun, result });
+    await journal.write({ t: "phase_done", name, ms: clock.now() - begun, result });
     return result;
   }
 }

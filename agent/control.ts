@@ -12,13 +12,14 @@ import {
   parseControlDown,
 } from "../shared/protocol.ts";
 import { pause } from "./backoff.ts";
-import { call, EdgeRefusal, edgeUrl } from "./edge.ts";
+import { EdgeRefusal, edgeUrl } from "./edge.ts";
 import { AgentExit, EXIT, messageOf } from "./errors.ts";
-import { type Identity, prove } from "./identity.ts";
+import type { Identity } from "./identity.ts";
 import { Latch } from "./latch.ts";
 import type { Lease } from "./lease.ts";
 import type { Logger } from "./logger.ts";
-import { describeEnd, Socket, type SocketEnd } from "./socket.ts";
+import type { AgentPorts, LineEnd } from "./ports.ts";
+import { describeEnd, Socket } from "./socket.ts";
 import { VERSION } from "./version.ts";
 
 /** Milliseconds a connection must last before the next pause starts small again. */
@@ -47,6 +48,7 @@ export type ControlEvents = {
 };
 
 export class Control {
+  readonly #ports: AgentPorts;
   readonly #identity: Identity;
   readonly #instance: string;
   readonly #lease: Lease;
@@ -57,14 +59,18 @@ export class Control {
   #socket: Socket | null = null;
   #welcomed = false;
   #failures = 0;
+  /** Calls the next tick off. */
+  #nextTick = () => {};
 
   constructor(parts: {
+    ports: AgentPorts;
     identity: Identity;
     instance: string;
     lease: Lease;
     log: Logger;
     events: ControlEvents;
   }) {
+    this.#ports = parts.ports;
     this.#identity = parts.identity;
     this.#instance = parts.instance;
     this.#lease = parts.lease;
@@ -77,15 +83,15 @@ export class Control {
    * @throws AgentExit when the edge refuses this agent (removed, unknown) or another process took over
    */
   async run(): Promise<void> {
-    const ticking = setInterval(() => this.#tick(), TICK_MS);
+    this.#keepTicking();
     try {
       while (!this.#stop.signal.aborted) {
         const lasted = await this.#connectOnce();
         if (lasted > STEADY_MS) this.#failures = 0;
-        await pause(this.#failures++, this.#stop.signal);
+        await pause(this.#ports, this.#failures++, this.#stop.signal);
       }
     } finally {
-      clearInterval(ticking);
+      this.#nextTick();
       this.#socket?.close(1000, "bye");
     }
   }
@@ -110,6 +116,13 @@ export class Control {
       if (this.#lease.standing() === "good") return;
       await this.#changed.wait(signal);
     }
+  }
+
+  #keepTicking(): void {
+    this.#nextTick = this.#ports.clock.after(TICK_MS, () => {
+      this.#keepTicking();
+      this.#tick();
+    });
   }
 
   #tick(): void {
@@ -149,28 +162,28 @@ export class Control {
   async #proof(): Promise<string> {
     const url = edgeUrl(this.#identity.url, "agent/nonce");
     url.searchParams.set("agent", this.#identity.agent);
-    const { nonce } = await call(url, { signal: this.#stop.signal }, nonceSchema);
-    return prove(this.#identity, nonce);
+    const { nonce } = await this.#ports.net.call(url, { signal: this.#stop.signal }, nonceSchema);
+    return this.#ports.prove(nonce);
   }
 
-  #session(proof: string): Promise<{ end: SocketEnd; welcome_ms: number }> {
+  #session(proof: string): Promise<{ end: LineEnd; welcome_ms: number }> {
     const url = edgeUrl(this.#identity.url, "agent/control", true);
     url.searchParams.set("agent", this.#identity.agent);
     return new Promise((resolve) => {
       let helloAt = 0;
       let welcomeAt: number | null = null;
-      let overdue: NodeJS.Timeout | undefined;
-      const socket = new Socket(url, proof, {
+      let inTime = () => {};
+      const socket = new Socket(this.#ports, url, proof, {
         opened: () => {
           this.#lease.reconnected();
           helloAt = this.#lease.now();
           socket.send(JSON.stringify(this.#hello()));
-          overdue = setTimeout(() => socket.terminate(), WELCOME_MS);
+          inTime = this.#ports.clock.after(WELCOME_MS, () => socket.terminate());
         },
         text: (text) => {
           const frame = this.#parse(text, socket);
           if (frame?.t === "welcome") {
-            clearTimeout(overdue);
+            inTime();
             welcomeAt ??= this.#lease.now();
             this.#welcome(frame, helloAt, socket);
           } else if (frame && welcomeAt !== null) this.#dispatch(frame);
@@ -178,7 +191,7 @@ export class Control {
         pinged: () => this.#lease.pinged(),
         answered: () => this.#lease.answered(),
         ended: (end) => {
-          clearTimeout(overdue);
+          inTime();
           this.#welcomed = false;
           if (this.#socket === socket) this.#socket = null;
           resolve({ end, welcome_ms: welcomeAt === null ? 0 : this.#lease.now() - welcomeAt });

@@ -8,6 +8,7 @@ import { networkCause } from "./edge.ts";
 import { messageOf } from "./errors.ts";
 import { fullDisk } from "./health.ts";
 import type { Identity } from "./identity.ts";
+import { clock } from "./machine.ts";
 import { showSize } from "./sizes.ts";
 import { within } from "./timing.ts";
 
@@ -45,9 +46,11 @@ export async function look(parts: {
   identity: { ok: Identity } | { error: string };
 }): Promise<Seen> {
   const { home, docker, identity } = parts;
-  const facts = await within(docker.facts(), LOOK_MS, "no answer").catch((error: unknown) => ({
-    error: messageOf(error),
-  }));
+  const facts = await within(clock, docker.facts(), LOOK_MS, "no answer").catch(
+    (error: unknown) => ({
+      error: messageOf(error),
+    }),
+  );
   const images =
     "error" in facts
       ? []

@@ -2,6 +2,7 @@
 import type { DockerHost, HostFacts, Owner } from "./docker/contracts.ts";
 import { messageOf } from "./errors.ts";
 import type { Logger } from "./logger.ts";
+import type { Clock } from "./ports.ts";
 import { showSize } from "./sizes.ts";
 import { within } from "./timing.ts";
 
@@ -11,6 +12,7 @@ const UNWELL_CHARS = 500;
 const FACTS_MS = 15_000;
 
 export type HealthParts = {
+  clock: Clock;
   docker: DockerHost;
   /** Images that the recipes need. */
   images: string[];
@@ -50,9 +52,9 @@ export class Health {
   }
 
   async look(): Promise<void> {
-    const { docker, min_free_bytes } = this.#parts;
+    const { clock, docker, min_free_bytes } = this.#parts;
     try {
-      const facts = await within(docker.facts(), FACTS_MS, "no answer");
+      const facts = await within(clock, docker.facts(), FACTS_MS, "no answer");
       this.#engine = null;
       this.#disk = fullDisk(facts, min_free_bytes);
       this.#images = await this.#missingImage();

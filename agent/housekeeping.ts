@@ -1,11 +1,12 @@
 /** Lets recipes work on their caches while no attempt runs. */
-import { randomBytes } from "node:crypto";
 import type { Attempts } from "./attempts.ts";
 import type { DockerHost, Limits, Owner } from "./docker/contracts.ts";
 import type { Logger } from "./logger.ts";
+import type { Random } from "./ports.ts";
 import type { Recipe } from "./recipes/contracts.ts";
 
 export type HousekeepingParts = {
+  random: Random;
   agent: string;
   attempts: Attempts;
   docker: DockerHost;
@@ -38,8 +39,8 @@ export class Housekeeping {
   }
 
   async #once(signal: AbortSignal): Promise<void> {
-    const { attempts, recipes, docker, limits, log, agent } = this.#parts;
-    const owner: Owner = { agent, build: randomBytes(16).toString("hex"), attempt: 1 };
+    const { attempts, recipes, docker, limits, log, agent, random } = this.#parts;
+    const owner: Owner = { agent, build: random.hex(16), attempt: 1 };
     const over = new AbortController();
     const ending = AbortSignal.any([signal, over.signal]);
     const watching = (async () => {

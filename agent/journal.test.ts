@@ -3,6 +3,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync }
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
+import { disk } from "./disk.ts";
 import { type Assignment, Journal, type Note } from "./journal.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "railhead-journal-"));
@@ -40,27 +41,27 @@ const NOTES: Note[] = [
 
 test("a journal read after a crash at any byte holds exactly the notes that were whole", async () => {
   const root = join(folder, "cut");
-  const journal = await Journal.create(root, ASSIGNMENT);
+  const journal = await Journal.create(disk, root, ASSIGNMENT);
   for (const note of NOTES) await journal.write(note);
-  await journal.close();
+  journal.close();
   const file = join(journal.folder, "phases.jsonl");
   const bytes = readFileSync(file);
   for (let cut = 0; cut <= bytes.length; cut++) {
     writeFileSync(file, bytes.subarray(0, cut));
-    const [again] = await Journal.loadAll(root);
+    const [again] = await Journal.loadAll(disk, root);
     const whole = bytes.subarray(0, cut).toString().split("\n").length - 1;
     assert.deepEqual(again?.assignment, ASSIGNMENT);
     assert.equal(again.find("phase", (note) => note.name === "build") !== undefined, whole === 6);
     await again.write({ t: "upload", name: "x", id: "after" });
-    await again.close();
-    const [third] = await Journal.loadAll(root);
+    again.close();
+    const [third] = await Journal.loadAll(disk, root);
     assert.equal(third?.find("upload")?.id, "after");
     assert.deepEqual(again.timings(), whole >= 5 ? { fetch: 9 } : whole >= 4 ? { fetch: 7 } : {});
   }
 });
 
 test("the assignment, which holds the lease, is for its owner alone", async () => {
-  const journal = await Journal.create(join(folder, "mode"), ASSIGNMENT);
+  const journal = await Journal.create(disk, join(folder, "mode"), ASSIGNMENT);
   assert.equal(statSync(join(journal.folder, "assign.json")).mode & 0o777, 0o600);
   assert.equal(statSync(journal.folder).mode & 0o777, 0o700);
 });
@@ -69,14 +70,14 @@ test("a folder whose assignment was torn by a crash is removed", async () => {
   const root = join(folder, "torn");
   mkdirSync(join(root, "x-1"), { recursive: true });
   writeFileSync(join(root, "x-1", "assign.json"), '{"build":"');
-  assert.deepEqual(await Journal.loadAll(root), []);
+  assert.deepEqual(await Journal.loadAll(disk, root), []);
   assert.throws(() => statSync(join(root, "x-1")));
 });
 
 test("a removed journal leaves nothing", async () => {
   const root = join(folder, "gone");
-  const journal = await Journal.create(root, ASSIGNMENT);
+  const journal = await Journal.create(disk, root, ASSIGNMENT);
   await journal.write({ t: "phase", name: "fetch", at: 1 });
   await journal.remove();
-  assert.deepEqual(await Journal.loadAll(root), []);
+  assert.deepEqual(await Journal.loadAll(disk, root), []);
 });

@@ -7,13 +7,11 @@
  *                                  /spool          the log (spool.ts)
  *                                  /work           files of the recipe
  */
-import { existsSync, readFileSync, truncateSync } from "node:fs";
-import { type FileHandle, mkdir, open, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import * as z from "zod";
 import { attemptSchema, buildIdSchema, END_CLASSES } from "../shared/builds.ts";
 import { targetSchema } from "../shared/recipes/index.ts";
-import { writeWhole } from "./files.ts";
+import type { AppendFile, Disk } from "./ports.ts";
 
 const assignmentSchema = z.object({
   build: buildIdSchema,
@@ -76,33 +74,45 @@ const NOTES_FILE = "phases.jsonl";
 export class Journal {
   readonly folder: string;
   readonly assignment: Assignment;
-  readonly #notes: Note[];
-  #file: FileHandle | null = null;
-  #writing: Promise<void> = Promise.resolve();
+  readonly #disk: Disk;
+  readonly #notes: Note[] = [];
+  readonly #file: AppendFile;
 
-  private constructor(folder: string, assignment: Assignment, notes: Note[]) {
+  /** Opens the journal in `folder`; what a crash tore is cut off, so that the next note begins a line. */
+  private constructor(disk: Disk, folder: string, assignment: Assignment) {
     this.folder = folder;
     this.assignment = assignment;
-    this.#notes = notes;
+    this.#disk = disk;
+    this.#file = disk.open(join(folder, NOTES_FILE));
+    const bytes = Buffer.alloc(this.#file.size);
+    this.#file.read(bytes, 0);
+    let whole = 0;
+    for (const line of bytes.toString("utf8").split("\n").slice(0, -1)) {
+      const note = parseNote(line);
+      if (!note) break;
+      this.#notes.push(note);
+      whole += Buffer.byteLength(line) + 1;
+    }
+    if (whole < bytes.length) this.#file.truncate(whole);
   }
 
   /** Writes what was assigned, synced, below `root`. */
-  static async create(root: string, assignment: Assignment): Promise<Journal> {
+  static async create(disk: Disk, root: string, assignment: Assignment): Promise<Journal> {
     const folder = join(root, `${assignment.build}-${assignment.attempt}`);
-    await mkdir(join(folder, "work"), { recursive: true, mode: 0o700 });
-    await writeWhole(join(folder, ASSIGNMENT_FILE), JSON.stringify(assignment), 0o600);
-    return new Journal(folder, assignment, []);
+    await disk.makeFolder(join(folder, "work"));
+    await disk.writeWhole(join(folder, ASSIGNMENT_FILE), JSON.stringify(assignment));
+    return new Journal(disk, folder, assignment);
   }
 
   /** Journals below `root`. Folders without a whole assignment never took effect: they are removed. */
-  static async loadAll(root: string): Promise<Journal[]> {
-    await mkdir(root, { recursive: true, mode: 0o700 });
+  static async loadAll(disk: Disk, root: string): Promise<Journal[]> {
+    await disk.makeFolder(root);
     const journals: Journal[] = [];
-    for (const name of await readdir(root)) {
+    for (const name of await disk.names(root)) {
       const folder = join(root, name);
-      const assignment = readAssignment(folder);
-      if (assignment) journals.push(new Journal(folder, assignment, readNotes(folder)));
-      else await rm(folder, { recursive: true, force: true });
+      const assignment = parseAssignment(disk.readText(join(folder, ASSIGNMENT_FILE)));
+      if (assignment) journals.push(new Journal(disk, folder, assignment));
+      else await disk.remove(folder);
     }
     return journals;
   }
@@ -126,14 +136,10 @@ export class Journal {
   }
 
   /** Settles when the note is on the disk. */
-  write(note: Note): Promise<void> {
+  async write(note: Note): Promise<void> {
+    this.#file.append(Buffer.from(`${JSON.stringify(note)}\n`));
     this.#notes.push(note);
-    this.#writing = this.#writing.then(async () => {
-      this.#file ??= await open(join(this.folder, NOTES_FILE), "a", 0o600);
-      await this.#file.appendFile(`${JSON.stringify(note)}\n`);
-      await this.#file.datasync();
-    });
-    return this.#writing;
+    await this.#file.sync();
   }
 
   /** Milliseconds spent in each phase that ended. */
@@ -146,40 +152,22 @@ export class Journal {
     return timings;
   }
 
-  async close(): Promise<void> {
-    await this.#writing.catch(() => {});
-    await this.#file?.close();
-    this.#file = null;
+  close(): void {
+    this.#file.close();
   }
 
   async remove(): Promise<void> {
-    await this.close();
-    await rm(this.folder, { recursive: true, force: true });
+    this.close();
+    await this.#disk.remove(this.folder);
   }
 }
 
-function readAssignment(folder: string): Assignment | null {
+function parseAssignment(text: string | null): Assignment | null {
   try {
-    return assignmentSchema.parse(JSON.parse(readFileSync(join(folder, ASSIGNMENT_FILE), "utf8")));
+    return assignmentSchema.parse(JSON.parse(text ?? ""));
   } catch {
     return null;
   }
-}
-
-/** Whole notes; what a crash tore is cut off, so that the next note begins a line. */
-function readNotes(folder: string): Note[] {
-  const file = join(folder, NOTES_FILE);
-  if (!existsSync(file)) return [];
-  const notes: Note[] = [];
-  let bytes = 0;
-  for (const line of readFileSync(file, "utf8").split("\n").slice(0, -1)) {
-    const note = parseNote(line);
-    if (!note) break;
-    notes.push(note);
-    bytes += Buffer.byteLength(line) + 1;
-  }
-  truncateSync(file, bytes);
-  return notes;
 }
 
 function parseNote(line: string): Note | null {

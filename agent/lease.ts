@@ -3,13 +3,7 @@
  * gives its attempts to others. It runs from the sending time of the ping that was answered, on a clock
  * that counts the time a host was suspended.
  */
-import { uptime } from "node:os";
 import { AGENT_LEASE_MS, SUSPECT_AFTER_MS } from "../shared/limits.ts";
-
-/** Milliseconds since the host was started, suspended time included. */
-export function bootClock(): number {
-  return uptime() * 1_000;
-}
 
 export type Standing =
   | "good"
@@ -19,6 +13,7 @@ export type Standing =
   | "expired";
 
 export class Lease {
+  /** Milliseconds since the host was started, suspended time included. */
   readonly #clock: () => number;
   /** When the last ping that was answered had been sent. */
   #from: number;
@@ -27,7 +22,7 @@ export class Lease {
   /** Sending times of pings without an answer yet, oldest first. */
   #pings: number[] = [];
 
-  constructor(clock: () => number = bootClock) {
+  constructor(clock: () => number) {
     this.#clock = clock;
     this.#from = clock();
     this.#ticked = clock();

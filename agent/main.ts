@@ -13,6 +13,7 @@ import { AgentExit, EXIT, messageOf } from "./errors.ts";
 import { IDENTITY_FILE, type Identity, loadIdentity } from "./identity.ts";
 import { lock } from "./lock.ts";
 import { createLogger } from "./logger.ts";
+import { machine } from "./machine.ts";
 import { recipes } from "./recipes/index.ts";
 import { register } from "./register.ts";
 import { Service } from "./service.ts";
@@ -97,6 +98,7 @@ program
       );
     await lock(home);
     const service = new Service({
+      ports: machine(identity),
       home,
       identity,
       settings: options.once ? { ...settings, capacity: 1 } : settings,

@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import type { AgentEntry } from "../shared/log.ts";
+import { disk } from "./disk.ts";
 import type { Chunk } from "./docker/contracts.ts";
 import { type LogCaps, Output } from "./output.ts";
 import { Redactor } from "./redact.ts";
@@ -35,12 +36,12 @@ function entries(spool: Spool): AgentEntry[] {
 }
 
 function open(file = join(folder, `spool-${files++}`), caps = CAPS) {
-  const spool = new Spool(file);
+  const spool = new Spool(disk, file);
   const output = new Output({
     spool,
     redactor: new Redactor(),
     caps,
-    now: () => "2026-01-01T00:00:00.000Z",
+    clock: { date: () => new Date("2026-01-01T00:00:00.000Z") },
   });
   return { spool, output, file };
 }

@@ -5,6 +5,7 @@
 import { crc32 } from "node:zlib";
 import type { Chunk } from "./docker/contracts.ts";
 import { LineReader, type Piece, type Position } from "./lines.ts";
+import type { Clock } from "./ports.ts";
 import type { Redactor } from "./redact.ts";
 import { showSize } from "./sizes.ts";
 import type { Line, Mark, Spool } from "./spool.ts";
@@ -19,7 +20,7 @@ const START: Position = { at: 0, crc: 0 };
 
 export type LogCaps = { head_bytes: number; tail_bytes: number };
 
-type Parts = { spool: Spool; redactor: Redactor; caps: LogCaps; now: () => string };
+type Parts = { spool: Spool; redactor: Redactor; caps: LogCaps; clock: Pick<Clock, "date"> };
 type Stream = Chunk["stream"];
 type Kept = { stream: Stream; piece: Piece };
 
@@ -59,19 +60,19 @@ class Following {
   readonly #spool: Spool;
   readonly #redactor: Redactor;
   readonly #caps: LogCaps;
-  readonly #now: () => string;
+  readonly #clock: Parts["clock"];
   readonly #streams: Record<Stream, Continuation>;
   readonly #tail: Tail;
 
   constructor(
-    { container, spool, redactor, caps, now }: Parts & { container: string },
+    { container, spool, redactor, caps, clock }: Parts & { container: string },
     complete: boolean,
   ) {
     this.#container = container;
     this.#spool = spool;
     this.#redactor = redactor;
     this.#caps = caps;
-    this.#now = now;
+    this.#clock = clock;
     const stored = (name: Stream) => (complete ? spool.position(container, name) : START);
     this.#streams = {
       stdout: new Continuation(redactor, stored("stdout")),
@@ -129,6 +130,10 @@ class Following {
       entry: { time: this.#now(), level: "info", msg, stream },
       side: { marks: [this.#mark(stream, piece.end)] },
     };
+  }
+
+  #now(): string {
+    return this.#clock.date().toISOString();
   }
 
   #mark(stream: Stream, end: Position): Mark {

@@ -1,9 +1,6 @@
 /** `run`: puts the agent together and keeps it going until it is told to end. */
-import { randomBytes } from "node:crypto";
-import { mkdir } from "node:fs/promises";
 import { arch, platform } from "node:os";
 import { join } from "node:path";
-import { setInterval as every, setTimeout } from "node:timers/promises";
 import type { Target } from "../shared/recipes/index.ts";
 import { Attempts } from "./attempts.ts";
 import { pause } from "./backoff.ts";
@@ -16,8 +13,9 @@ import { Housekeeping } from "./housekeeping.ts";
 import type { Identity } from "./identity.ts";
 import { Lease } from "./lease.ts";
 import type { Logger } from "./logger.ts";
+import type { AgentPorts } from "./ports.ts";
 import type { Recipe } from "./recipes/contracts.ts";
-import { within } from "./timing.ts";
+import { sleep, within } from "./timing.ts";
 
 /** Milliseconds between two looks at the host and two rounds of the reaper. */
 const ROUND_MS = 60_000;
@@ -35,6 +33,7 @@ const GO_ARCH = new Map([
 ]);
 
 export type ServiceParts = {
+  ports: AgentPorts;
   home: string;
   identity: Identity;
   settings: AgentSettings;
@@ -47,7 +46,7 @@ export type ServiceParts = {
 
 export class Service {
   readonly #parts: ServiceParts;
-  readonly #lease = new Lease();
+  readonly #lease: Lease;
   readonly #health: Health;
   readonly #attempts: Attempts;
   readonly #control: Control;
@@ -60,11 +59,14 @@ export class Service {
   #told = "";
 
   constructor(parts: ServiceParts) {
-    const { home, identity, settings, docker, recipes, log } = parts;
+    const { ports, home, identity, settings, docker, recipes, log } = parts;
+    const { clock, random } = ports;
     this.#parts = parts;
-    const instance = randomBytes(8).toString("hex");
+    this.#lease = new Lease(() => clock.now());
+    const instance = random.hex(8);
     const { limits, capacity } = settings;
     this.#health = new Health({
+      clock,
       docker,
       images: [...new Set(Object.values(recipes).flatMap((recipe) => recipe.images()))],
       min_free_bytes: settings.min_free_bytes,
@@ -79,6 +81,7 @@ export class Service {
       notNow: () => this.#notNow(),
       send: (frame) => this.#control.send(frame),
       host: {
+        ports,
         agent: identity.agent,
         edge: identity.url,
         instance,
@@ -86,7 +89,6 @@ export class Service {
         limits,
         caps: settings.log,
         log,
-        now: () => this.#lease.now(),
         mayAct: (signal) => this.#control.mayAct(signal),
         unclean: (owner, why) => {
           this.#health.unclean(owner, why);
@@ -95,6 +97,7 @@ export class Service {
       },
     });
     this.#housekeeping = new Housekeeping({
+      random,
       agent: identity.agent,
       attempts: this.#attempts,
       docker,
@@ -103,6 +106,7 @@ export class Service {
       log,
     });
     this.#control = new Control({
+      ports,
       identity,
       instance,
       lease: this.#lease,
@@ -124,14 +128,14 @@ export class Service {
    * @throws AgentExit
    */
   async run(): Promise<void> {
-    const { home, log } = this.#parts;
-    await mkdir(home, { recursive: true, mode: 0o700 });
+    const { home, log, ports } = this.#parts;
+    await ports.disk.makeFolder(home);
     this.#facts = await this.#engine();
     if (this.#stop.signal.aborted) return;
     await this.#attempts.load();
     await this.#reap();
     const firstLook = this.#health.look();
-    await Promise.race([firstLook, setTimeout(FIRST_LOOK_MS)]);
+    await Promise.race([firstLook, sleep(ports.clock, FIRST_LOOK_MS)]);
     const rounds = this.#rounds(firstLook);
     const housekeeping = this.#parts.once ? null : this.#housekeeping.run(this.#stop.signal);
     const watching = this.#watch();
@@ -144,7 +148,9 @@ export class Service {
       this.#stop.abort();
     }
     const rest = Promise.all([rounds, housekeeping, watching]);
-    await within(rest, ENDING_MS, "something does not end").catch(this.#bug("stopping"));
+    await within(ports.clock, rest, ENDING_MS, "something does not end").catch(
+      this.#bug("stopping"),
+    );
     log.info("stopped");
   }
 
@@ -190,26 +196,24 @@ export class Service {
     const signal = this.#stop.signal;
     await firstLook;
     this.#tell();
-    try {
-      for await (const _ of every(ROUND_MS, undefined, { signal })) {
-        await this.#health.look();
-        await this.#reap();
-        this.#tell();
-      }
-    } catch (error) {
-      if (!signal.aborted) throw error;
+    for (;;) {
+      await sleep(this.#parts.ports.clock, ROUND_MS, signal);
+      if (signal.aborted) return;
+      await this.#health.look();
+      await this.#reap();
+      this.#tell();
     }
   }
 
   /** Removes from the host what no attempt claims. */
   async #reap(): Promise<void> {
-    const { docker, identity, log } = this.#parts;
+    const { docker, identity, log, ports } = this.#parts;
     const housekeeping = this.#housekeeping.owner;
     try {
       const live = [...this.#attempts.held(), ...(housekeeping ? [housekeeping] : [])];
       const cleaned = this.#health.reaping();
       const reaping = docker.reap(identity.agent, live);
-      const removed = await within(reaping, ROUND_MS, "the engine takes too long");
+      const removed = await within(ports.clock, reaping, ROUND_MS, "the engine takes too long");
       if (removed.length > 0) log.info("removed leftovers", { count: removed.length });
       cleaned();
     } catch (error) {
@@ -219,7 +223,7 @@ export class Service {
 
   /** The engine's facts, as soon as it answers. */
   async #engine(): Promise<HostFacts | null> {
-    const { docker, settings, log } = this.#parts;
+    const { docker, settings, log, ports } = this.#parts;
     for (let failures = 0; !this.#stop.signal.aborted; failures++) {
       try {
         return await docker.facts();
@@ -228,7 +232,7 @@ export class Service {
           socket: settings.docker_socket,
           why: messageOf(error),
         });
-        await pause(failures, this.#stop.signal);
+        await pause(ports, failures, this.#stop.signal);
       }
     }
     return null;
@@ -237,7 +241,9 @@ export class Service {
   /** The edge removed this agent: its attempts are others' now. */
   async #thrownOut(): Promise<void> {
     const over = this.#attempts.stopAll("over", "the edge refuses this agent");
-    await within(over, THROWN_OUT_MS, "cleaning up took too long").catch(this.#bug("cleaning up"));
+    await within(this.#parts.ports.clock, over, THROWN_OUT_MS, "cleaning up took too long").catch(
+      this.#bug("cleaning up"),
+    );
   }
 
   #hello() {

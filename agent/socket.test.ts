@@ -3,11 +3,14 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { test } from "node:test";
 import { WebSocketServer } from "ws";
+import { dial } from "./dial.ts";
 import { refusalOf } from "./edge.ts";
-import { describeEnd, Socket, type SocketEnd } from "./socket.ts";
+import { clock } from "./machine.ts";
+import type { LineEnd } from "./ports.ts";
+import { describeEnd, Socket } from "./socket.ts";
 
 /** How a connection to a server that treats upgrades like this ends. */
-async function endOf(upgrade: (socket: import("node:stream").Duplex) => void): Promise<SocketEnd> {
+async function endOf(upgrade: (socket: import("node:stream").Duplex) => void): Promise<LineEnd> {
   const server = createServer().on("upgrade", (_request, socket) => upgrade(socket));
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   const { port } = server.address() as AddressInfo;
@@ -20,9 +23,9 @@ async function endOf(upgrade: (socket: import("node:stream").Duplex) => void): P
 function connect(
   url: URL,
   opened = (socket: Socket) => socket.startHeartbeat(),
-): { ended: Promise<SocketEnd>; socket: Socket } {
-  const { promise, resolve } = Promise.withResolvers<SocketEnd>();
-  const socket: Socket = new Socket(url, "token", {
+): { ended: Promise<LineEnd>; socket: Socket } {
+  const { promise, resolve } = Promise.withResolvers<LineEnd>();
+  const socket: Socket = new Socket({ clock, net: { dial } }, url, "token", {
     opened: () => opened(socket),
     text: () => {},
     ended: resolve,

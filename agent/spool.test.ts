@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { LOG_UNACKED_BYTES } from "../shared/limits.ts";
+import { disk } from "./disk.ts";
 import { type Line, Spool } from "./spool.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "railhead-spool-"));
@@ -25,7 +26,7 @@ function seqs(spool: Spool): number[] {
 
 test("a spool cut at any byte keeps every whole entry, and numbers the next one after them", () => {
   const file = newFile();
-  const spool = new Spool(file);
+  const spool = new Spool(disk, file);
   spool.append([line("first ä", 8), line("second\tline", 20), line("🚂", 25)]);
   spool.close();
   const bytes = readFileSync(file);
@@ -33,7 +34,7 @@ test("a spool cut at any byte keeps every whole entry, and numbers the next one 
   for (let cut = 0; cut <= bytes.length; cut++) {
     const torn = newFile();
     writeFileSync(torn, bytes.subarray(0, cut));
-    const again = new Spool(torn);
+    const again = new Spool(disk, torn);
     const whole = ends.filter((end) => end <= cut).length;
     assert.equal(again.last, whole);
     assert.deepEqual(readFileSync(torn), bytes.subarray(0, ends[whole - 1] ?? 0));
@@ -46,32 +47,32 @@ test("a spool cut at any byte keeps every whole entry, and numbers the next one 
 
 test("an entry with a byte turned is cut off with all behind it", () => {
   const file = newFile();
-  const spool = new Spool(file);
+  const spool = new Spool(disk, file);
   spool.append([line("one", 1), line("two", 2), line("three", 3)]);
   spool.close();
   const bytes = readFileSync(file);
   const at = bytes.indexOf("two");
   bytes[at] = (bytes[at] ?? 0) ^ 1;
   writeFileSync(file, bytes);
-  const again = new Spool(file);
+  const again = new Spool(disk, file);
   assert.equal(again.last, 1);
   again.close();
 });
 
 test("after a restart the entries are sent again verbatim", () => {
   const file = newFile();
-  const spool = new Spool(file);
+  const spool = new Spool(disk, file);
   spool.append([line('quote " and \u2028', 1), line("b", 2)]);
   const before = spool.batch(0, 1_000_000);
   spool.close();
-  const again = new Spool(file);
+  const again = new Spool(disk, file);
   assert.deepEqual(again.batch(0, 1_000_000), before);
   assert.equal(again.outputBytes, readFileSync(file).length);
   again.close();
 });
 
 test("a batch keeps to its size, but never starves on one large entry", () => {
-  const spool = new Spool(newFile());
+  const spool = new Spool(disk, newFile());
   spool.append([line("x".repeat(5_000), 1), line("a", 2), line("b", 3)]);
   assert.equal(spool.batch(0, 100)?.last, 1);
   assert.equal(spool.batch(1, 10_000)?.last, 3);
@@ -80,7 +81,7 @@ test("a batch keeps to its size, but never starves on one large entry", () => {
 });
 
 test("the reader waits while too much is unacknowledged, and goes on at an acknowledgement", async () => {
-  const spool = new Spool(newFile());
+  const spool = new Spool(disk, newFile());
   const big = Array.from({ length: Math.ceil(LOG_UNACKED_BYTES / 16_000) + 1 }, (_, index) =>
     line("x".repeat(16_000), index),
   );
@@ -97,11 +98,11 @@ test("the reader waits while too much is unacknowledged, and goes on at an ackno
 
 test("garbage behind a good spool is cut off", () => {
   const file = newFile();
-  const spool = new Spool(file);
+  const spool = new Spool(disk, file);
   spool.append([line("one", 1)]);
   spool.close();
   appendFileSync(file, "00000000 {}\t{}\nnot even a line");
-  const again = new Spool(file);
+  const again = new Spool(disk, file);
   assert.equal(again.last, 1);
   again.close();
 });

@@ -6,12 +6,12 @@
  *
  * A line that a crash tore is cut off: it was never sent.
  */
-import { closeSync, fstatSync, ftruncateSync, openSync, readSync, writeSync } from "node:fs";
 import { crc32 } from "node:zlib";
 import { LOG_UNACKED_BYTES } from "../shared/limits.ts";
 import type { AgentEntry } from "../shared/log.ts";
 import { Latch } from "./latch.ts";
 import type { Position } from "./lines.ts";
+import type { AppendFile, Disk } from "./ports.ts";
 
 /** Where in a container's output an entry ends. */
 export type Mark = Position & { container: string; stream: "stdout" | "stderr" };
@@ -25,7 +25,7 @@ const CRC_CHARS = 8;
 const READ_BYTES = 1024 * 1024;
 
 export class Spool {
-  readonly #fd: number;
+  readonly #file: AppendFile;
   /** Byte in the file at which entry `seq` begins, at index seq - 1; the end of the file comes last. */
   #starts: number[] = [0];
   #acked = 0;
@@ -36,15 +36,15 @@ export class Spool {
   readonly #changed = new Latch();
 
   /** Opens or creates the spool, and cuts off what a crash tore. */
-  constructor(file: string) {
-    this.#fd = openSync(file, "a+", 0o600);
-    for (const { line, end } of wholeLines(this.#fd)) {
+  constructor(disk: Pick<Disk, "open">, file: string) {
+    this.#file = disk.open(file);
+    for (const { line, end } of wholeLines(this.#file)) {
       const parsed = parse(line, this.last + 1);
       if (!parsed) break;
       this.#starts.push(end);
       this.#note(parsed, line.length);
     }
-    ftruncateSync(this.#fd, this.#end);
+    if (this.#end < this.#file.size) this.#file.truncate(this.#end);
   }
 
   /** Number of the newest entry; 0 without any. */
@@ -85,7 +85,7 @@ export class Spool {
       return `${checksum(json)} ${json}\n`;
     });
     const sizes = texts.map((text) => Buffer.byteLength(text));
-    this.#write(Buffer.from(texts.join("")));
+    this.#file.append(Buffer.from(texts.join("")));
     for (const [index, line] of lines.entries()) {
       const size = sizes[index] as number;
       this.#starts.push(this.#end + size);
@@ -116,7 +116,7 @@ export class Spool {
     let last = after + 1;
     while (last < this.last && (this.#starts[last + 1] as number) - from <= max_bytes) last += 1;
     const bytes = Buffer.alloc((this.#starts[last] as number) - from);
-    readFully(this.#fd, bytes, from);
+    this.#file.read(bytes, from);
     const entries = bytes
       .toString("utf8")
       .trimEnd()
@@ -129,7 +129,7 @@ export class Spool {
   recent(container: string, lines: number): string[] {
     const from = this.#starts.find((start) => start >= this.#end - READ_BYTES) ?? this.#end;
     const bytes = Buffer.alloc(this.#end - from);
-    readFully(this.#fd, bytes, from);
+    this.#file.read(bytes, from);
     return bytes
       .toString("utf8")
       .split("\n")
@@ -152,7 +152,7 @@ export class Spool {
   }
 
   close(): void {
-    closeSync(this.#fd);
+    this.#file.close();
   }
 
   get #end(): number {
@@ -164,15 +164,6 @@ export class Spool {
     if (side.over) this.#over = true;
     if (entry.stream || entry.gap) this.#outputBytes += bytes;
     else this.#own.push(entry.msg);
-  }
-
-  #write(bytes: Buffer): void {
-    try {
-      for (let done = 0; done < bytes.length; ) done += writeSync(this.#fd, bytes, done);
-    } catch (error) {
-      ftruncateSync(this.#fd, this.#end);
-      throw error;
-    }
   }
 }
 
@@ -195,13 +186,12 @@ function fields(body: string): { entry: AgentEntry; side: Side } {
 }
 
 /** Lines of the file that have their end, with the byte behind each. */
-function* wholeLines(fd: number): Iterable<{ line: Buffer; end: number }> {
-  const size = fstatSync(fd).size;
+function* wholeLines(file: AppendFile): Iterable<{ line: Buffer; end: number }> {
   let rest = Buffer.alloc(0);
   let end = 0;
-  for (let at = 0; at < size; ) {
-    const block = Buffer.alloc(Math.min(READ_BYTES, size - at));
-    readFully(fd, block, at);
+  for (let at = 0; at < file.size; ) {
+    const block = Buffer.alloc(Math.min(READ_BYTES, file.size - at));
+    file.read(block, at);
     at += block.length;
     const bytes = Buffer.concat([rest, block]);
     let start = 0;
@@ -211,13 +201,5 @@ function* wholeLines(fd: number): Iterable<{ line: Buffer; end: number }> {
       start = lf + 1;
     }
     rest = bytes.subarray(start);
-  }
-}
-
-function readFully(fd: number, into: Buffer, at: number): void {
-  for (let done = 0; done < into.length; ) {
-    const read = readSync(fd, into, done, into.length - done, at + done);
-    if (read === 0) throw new Error("the log's spool is shorter than it was");
-    done += read;
   }
 }

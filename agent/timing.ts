@@ -1,15 +1,35 @@
-/** Bounds on work that may never end by itself. */
+/** Waiting, and bounds on work that may never end by itself. */
+import type { Clock } from "./ports.ts";
+
+/** Settles after `ms`, or when `signal` aborts. */
+export function sleep(clock: Clock, ms: number, signal?: AbortSignal): Promise<void> {
+  if (signal?.aborted) return Promise.resolve();
+  return new Promise((resolve) => {
+    const stop = () => {
+      callOff();
+      resolve();
+    };
+    const callOff = clock.after(ms, () => {
+      signal?.removeEventListener("abort", stop);
+      resolve();
+    });
+    signal?.addEventListener("abort", stop, { once: true });
+  });
+}
 
 /** Rejects with `complaint` after `ms`; the work itself goes on unseen. */
-export async function within<T>(work: Promise<T>, ms: number, complaint: string): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(complaint)), ms);
-  });
+export async function within<T>(
+  clock: Clock,
+  work: Promise<T>,
+  ms: number,
+  complaint: string,
+): Promise<T> {
+  const { promise: late, reject } = Promise.withResolvers<never>();
+  const callOff = clock.after(ms, () => reject(new Error(complaint)));
   try {
     return await Promise.race([work, late]);
   } finally {
-    clearTimeout(timer);
+    callOff();
   }
 }
 

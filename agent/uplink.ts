@@ -18,7 +18,8 @@ import {
 import { pause } from "./backoff.ts";
 import { edgeUrl } from "./edge.ts";
 import type { Logger } from "./logger.ts";
-import { describeEnd, Socket, type SocketEnd } from "./socket.ts";
+import type { Clock, LineEnd, Net, Random } from "./ports.ts";
+import { describeEnd, Socket } from "./socket.ts";
 import type { Spool } from "./spool.ts";
 
 type Down<T extends AttemptDown["t"]> = Extract<AttemptDown, { t: T }>;
@@ -34,6 +35,8 @@ const OVER_STATUS = new Set([401, 403, 404, 409, 410]);
 export type UploadAnswer = Down<"upload_ready"> | Down<"upload_failed">;
 export type UploadedAnswer = Down<"upload_ok"> | Down<"upload_failed">;
 
+type UplinkPorts = { clock: Clock; random: Random; net: Pick<Net, "dial"> };
+
 export type UplinkEvents = {
   /** The Build has stored nothing newer than `acked`, and hands out what the fetch may use. */
   ready(frame: Down<"ready">): void;
@@ -46,6 +49,7 @@ export type UplinkEvents = {
 type Question = { frame: AttemptUp; answer: (frame: AttemptDown) => void; behindLog: boolean };
 
 export class Uplink {
+  readonly #ports: UplinkPorts;
   readonly #url: URL;
   readonly #lease: string;
   readonly #start: Up<"start">;
@@ -61,11 +65,13 @@ export class Uplink {
   #sent = 0;
   /** Last entry of each log frame that is not acknowledged yet. */
   #window: number[] = [];
-  #flush: NodeJS.Timeout | undefined;
+  /** Calls the next flush off; null when none is due. */
+  #flush: (() => void) | null = null;
   /** Questions that this connection has heard. */
   #asked = new Set<string>();
 
   constructor(parts: {
+    ports: UplinkPorts;
     edge: string;
     build: string;
     attempt: number;
@@ -78,6 +84,7 @@ export class Uplink {
     /** Ends the uplink. */
     signal: AbortSignal;
   }) {
+    this.#ports = parts.ports;
     this.#url = edgeUrl(parts.edge, `agent/builds/${parts.build}/attempts/${parts.attempt}`, true);
     this.#lease = parts.lease;
     this.#start = {
@@ -97,7 +104,7 @@ export class Uplink {
     const watching = this.#watchSpool();
     let failures = 0;
     while (!this.#signal.aborted) {
-      const began = performance.now();
+      const began = this.#ports.clock.now();
       const end = await this.#session();
       if (this.#signal.aborted) break;
       const over = overReason(end);
@@ -106,8 +113,8 @@ export class Uplink {
         break;
       }
       this.#log.warn("attempt disconnected", { why: describeEnd(end) });
-      if (performance.now() - began > STEADY_MS) failures = 0;
-      await pause(failures++, this.#signal);
+      if (this.#ports.clock.now() - began > STEADY_MS) failures = 0;
+      await pause(this.#ports, failures++, this.#signal);
     }
     await watching;
   }
@@ -156,20 +163,20 @@ export class Uplink {
     });
   }
 
-  #session(): Promise<SocketEnd> {
+  #session(): Promise<LineEnd> {
     return new Promise((resolve) => {
-      let overdue: NodeJS.Timeout | undefined;
+      let inTime = () => {};
       const stop = () => {
         // Nobody waits for the other side's goodbye: the slot is free.
         this.#ready = false;
         socket.close(1000, "done");
         resolve({ kind: "closed", code: 1000, reason: "done" });
       };
-      const socket = new Socket(this.#url, this.#lease, {
+      const socket = new Socket(this.#ports, this.#url, this.#lease, {
         opened: () => {
           socket.send(JSON.stringify(this.#start));
           socket.startHeartbeat();
-          overdue = setTimeout(() => socket.terminate(), READY_MS);
+          inTime = this.#ports.clock.after(READY_MS, () => socket.terminate());
         },
         text: (text) => {
           const parsed = parseAttemptDown(text);
@@ -177,14 +184,13 @@ export class Uplink {
             this.#log.error("bad frame from the edge", { what: parsed.error });
             return socket.close(CLOSE.badFrame, "bad frame");
           }
-          if (parsed.frame?.t === "ready") clearTimeout(overdue);
+          if (parsed.frame?.t === "ready") inTime();
           if (parsed.frame) this.#take(parsed.frame, socket);
         },
         ended: (end) => {
-          clearTimeout(overdue);
-          clearTimeout(this.#flush);
+          inTime();
+          this.#callOffFlush();
           this.#signal.removeEventListener("abort", stop);
-          this.#flush = undefined;
           this.#ready = false;
           this.#socket = null;
           resolve(end);
@@ -265,13 +271,17 @@ export class Uplink {
     const waiting = this.#spool.bytesAfter(this.#sent);
     if (!this.#ready || waiting === 0) return;
     if (waiting >= LOG_FRAME_BYTES) this.#pump();
-    else this.#flush ??= setTimeout(() => this.#pump(), LOG_FLUSH_MS);
+    else this.#flush ??= this.#ports.clock.after(LOG_FLUSH_MS, () => this.#pump());
+  }
+
+  #callOffFlush(): void {
+    this.#flush?.();
+    this.#flush = null;
   }
 
   #pump(): void {
     if (!this.#ready) return;
-    clearTimeout(this.#flush);
-    this.#flush = undefined;
+    this.#callOffFlush();
     while (this.#window.length < LOG_WINDOW_FRAMES) {
       const batch = this.#spool.batch(this.#sent, LOG_FRAME_BYTES);
       if (!batch) break;
@@ -292,7 +302,7 @@ export class Uplink {
 }
 
 /** Why a connection's end ends the attempt for this agent; null when it should come back. */
-function overReason(end: SocketEnd): string | null {
+function overReason(end: LineEnd): string | null {
   if (end.kind === "refused" && OVER_STATUS.has(end.refusal.status)) return end.refusal.message;
   if (end.kind !== "closed") return null;
   if (end.code === CLOSE.attemptOver) return end.reason || "the attempt is over";

@@ -2,13 +2,12 @@
  * Brings one file to the edge in parts (rule 6): each part needs a ticket, the edge checks size and SHA-256 of the
  * whole. What a proxy answers in the edge's place (a page, 413, 502) is tried again.
  */
-import { randomBytes } from "node:crypto";
-import { open } from "node:fs/promises";
 import { partStoredSchema } from "../shared/protocol.ts";
 import { pause } from "./backoff.ts";
-import { call, EdgeRefusal, edgeUrl } from "./edge.ts";
+import { EdgeRefusal, edgeUrl } from "./edge.ts";
 import type { Journal } from "./journal.ts";
 import type { Logger } from "./logger.ts";
+import type { AgentPorts } from "./ports.ts";
 import { type Made, RecipeFailure } from "./recipes/contracts.ts";
 import type { Uplink } from "./uplink.ts";
 
@@ -20,6 +19,7 @@ const PART_TRIES = 8;
 const PART_MS = 256_000;
 
 export type UploadParts = {
+  ports: AgentPorts;
   edge: string;
   uplink: Uplink;
   journal: Journal;
@@ -34,13 +34,13 @@ export type UploadParts = {
  * @throws RecipeFailure (storage) when the edge does not take it
  */
 export async function uploadFile(made: Made, parts: UploadParts): Promise<string> {
-  const { journal, log } = parts;
+  const { journal, log, ports } = parts;
   const done = journal.find("uploaded", (note) => note.name === made.name);
   if (done) return done.id;
   let id = journal.find("upload", (note) => note.name === made.name)?.id;
   for (let fresh = 0; ; fresh++) {
     if (id === undefined) {
-      id = randomBytes(16).toString("hex");
+      id = ports.random.hex(16);
       await journal.write({ t: "upload", name: made.name, id });
     }
     const failure = await uploadOnce(id, made, parts);
@@ -77,16 +77,18 @@ async function sendPart(
   part: number,
   part_size: number,
   made: Made,
-  { edge, uplink, log, signal, mayAct }: UploadParts,
+  { ports, edge, uplink, log, signal, mayAct }: UploadParts,
 ): Promise<{ part: number; etag: string } | Failure> {
-  const body = await readPart(made.file, (part - 1) * part_size, part_size, made.size);
+  const from = (part - 1) * part_size;
+  // A file that is shorter than it was throws: its bytes are not what was hashed.
+  const body = await ports.disk.read(made.file, from, Math.min(part_size, made.size - from));
   for (let failures = 0; ; failures++) {
     signal.throwIfAborted();
     await mayAct();
     const ticket = await uplink.ticket(id, part);
     if (ticket.t === "upload_failed") return ticket;
     try {
-      const { etag } = await call(
+      const { etag } = await ports.net.call(
         edgeUrl(edge, `agent/uploads/${id}/parts/${part}`),
         {
           method: "PUT",
@@ -109,24 +111,7 @@ async function sendPart(
       if (error instanceof EdgeRefusal && ![401, 403].includes(error.status))
         return { code: "retry", message };
       log.warn("part is sent again", { name: made.name, part, why: message });
-      await pause(failures, signal);
+      await pause(ports, failures, signal);
     }
   }
-}
-
-/** Bytes of one part. @throws when the file is not as long as it was: its bytes are not what was hashed. */
-async function readPart(file: string, from: number, part_size: number, size: number) {
-  const length = Math.min(part_size, size - from);
-  const bytes = new Uint8Array(length);
-  const handle = await open(file, "r");
-  try {
-    for (let done = 0; done < length; ) {
-      const { bytesRead } = await handle.read(bytes, done, length - done, from + done);
-      if (bytesRead === 0) throw new Error(`${file} is shorter than it was`);
-      done += bytesRead;
-    }
-  } finally {
-    await handle.close();
-  }
-  return bytes;
 }

@@ -8,6 +8,7 @@ import { type AgentSettings, parseSettings } from "../config.ts";
 import type { DockerHost, HostFacts, Owner } from "../docker/contracts.ts";
 import { loadIdentity } from "../identity.ts";
 import { createLogger } from "../logger.ts";
+import { machine } from "../machine.ts";
 import type { Made, Recipe, RecipeContext } from "../recipes/contracts.ts";
 import { register } from "../register.ts";
 import { Service } from "../service.ts";
@@ -98,9 +99,11 @@ export async function serviceOf(
 ): Promise<{ service: Service; lines: string[] }> {
   const lines: string[] = [];
   const settings: AgentSettings = parseSettings({ capacity: options.capacity ?? 4 }, (key) => key);
+  const identity = await loadIdentity(home);
   const service = new Service({
+    ports: machine(identity),
     home,
-    identity: await loadIdentity(home),
+    identity,
     settings,
     docker: options.docker ?? emptyEngine(),
     recipes: { go: options.recipe ?? recipe(make) },

@@ -9,6 +9,7 @@ import { dockerHost } from "../docker/index.ts";
 import { loadIdentity } from "../identity.ts";
 import { Journal, type Note } from "../journal.ts";
 import { createLogger } from "../logger.ts";
+import { machine } from "../machine.ts";
 import type { RecipeContext } from "../recipes/contracts.ts";
 import { Service } from "../service.ts";
 import { made, recipe } from "./agent.ts";
@@ -76,6 +77,7 @@ if (process.env.RAILHEAD_TEST_DIE) {
 const identity = await loadIdentity(home);
 const settings = parseSettings({ capacity: 2, limits: { memory: "128m" } }, (key) => key);
 const service = new Service({
+  ports: machine(identity),
   home,
   identity,
   settings,
