@@ -23,6 +23,8 @@ export type AttemptsParts = {
   log: Logger;
   /** Why this agent should get no work now; null when it should. */
   notNow: () => { code: "draining" | "unwell"; reason: string } | null;
+  /** A journal could not be written. */
+  unwritable: (why: string) => void;
   send: (frame: ControlUp) => void;
 };
 
@@ -114,7 +116,9 @@ export class Attempts {
       this.#start(journal, false);
     } catch (error) {
       this.#parts.log.bug("assignment not journaled", error, { build, attempt });
-      const reason = `its disk cannot be written: ${messageOf(error)}`;
+      const why = messageOf(error);
+      this.#parts.unwritable(why);
+      const reason = `its disk cannot be written: ${why}`;
       this.#parts.send({ t: "reject", build, attempt, code: "unwell", reason });
     } finally {
       this.#taking.delete(id);

@@ -43,6 +43,8 @@ export type ControlEvents = {
   assign(frame: Frame<"assign">): void;
   cancel(frame: Frame<"cancel">): void;
   drain(): void;
+  /** The edge's clock (ms since the epoch), told in an answer to what was asked at `asked`. */
+  edgeTime(time_ms: number, asked: number): void;
   /** The lease ran out: others may have the attempts by now. */
   expired(): void;
 };
@@ -162,7 +164,10 @@ export class Control {
   async #proof(): Promise<string> {
     const url = edgeUrl(this.#identity.url, "agent/nonce");
     url.searchParams.set("agent", this.#identity.agent);
-    const { nonce } = await this.#ports.net.call(url, { signal: this.#stop.signal }, nonceSchema);
+    const asked = this.#ports.clock.now();
+    const { net } = this.#ports;
+    const { nonce, time_ms } = await net.call(url, { signal: this.#stop.signal }, nonceSchema);
+    if (time_ms !== undefined) this.#events.edgeTime(time_ms, asked);
     return this.#ports.prove(nonce);
   }
 

@@ -19,7 +19,7 @@ const GOOD: Seen = {
       key: { kty: "OKP", crv: "Ed25519", x: "", d: "" },
     },
   },
-  edge: { status: 200, clock_off_s: 1 },
+  edge: { clock_ahead_ms: 1_000 },
   home: { folder: "/var/lib/railhead", state: "writable" },
 };
 
@@ -49,8 +49,8 @@ test("each thing that a host lacks is named, with what to change", () => {
     [{ images: [{ image: "golang:1", id: null }] }, "warn image golang:1"],
     [{ identity: { error: "not registered" }, edge: null }, "fail identity"],
     [{ edge: { error: "ECONNREFUSED" } }, "fail edge"],
-    [{ edge: { status: 502, clock_off_s: null } }, "fail edge"],
-    [{ edge: { status: 200, clock_off_s: -3_600 } }, "warn clock"],
+    [{ edge: { clock_ahead_ms: -60_000 } }, "warn clock"],
+    [{ edge: { clock_ahead_ms: 3_600_000 } }, "fail clock"],
     [{ home: { folder: "/x", state: "closed" } }, "fail home"],
   ];
   for (const [seen, expected] of cases) assert.deepEqual(worst(seen), [expected]);

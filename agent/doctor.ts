@@ -2,11 +2,13 @@
 import { constants } from "node:fs";
 import { access } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
+import { nonceSchema } from "../shared/identity.ts";
 import type { AgentSettings } from "./config.ts";
 import type { DockerHost, HostFacts } from "./docker/contracts.ts";
-import { networkCause } from "./edge.ts";
+import { call, edgeUrl } from "./edge.ts";
+import { EdgeClock } from "./edge-clock.ts";
 import { messageOf } from "./errors.ts";
-import { fullDisk } from "./health.ts";
+import { fullDisk, wrongClock } from "./health.ts";
 import type { Identity } from "./identity.ts";
 import { clock } from "./machine.ts";
 import { showSize } from "./sizes.ts";
@@ -22,8 +24,8 @@ export type Finding = {
 
 /** Milliseconds one look may take. */
 const LOOK_MS = 10_000;
-/** Seconds between two clocks above which log times mislead. */
-const CLOCK_WARN_S = 30;
+/** Milliseconds between two clocks above which log times mislead. */
+const CLOCK_WARN_MS = 30_000;
 /** The oldest engine that was tried. */
 const OLDEST_ENGINE = 20;
 
@@ -34,7 +36,7 @@ export type Seen = {
   facts: HostFacts | { error: string };
   images: { image: string; id: string | null }[];
   identity: { ok: Identity } | { error: string };
-  edge: { status: number; clock_off_s: number | null } | { error: string } | null;
+  edge: { clock_ahead_ms: number | null } | { error: string } | null;
   home: { folder: string; state: FolderState };
 };
 
@@ -60,7 +62,7 @@ export async function look(parts: {
             id: await docker.imageId(image).catch(() => null),
           })),
         );
-  const edge = "ok" in identity ? await lookAtEdge(identity.ok.url) : null;
+  const edge = "ok" in identity ? await lookAtEdge(identity.ok) : null;
   return {
     facts,
     images,
@@ -82,20 +84,17 @@ async function stateOf(folder: string): Promise<FolderState> {
   }
 }
 
-async function lookAtEdge(url: string): Promise<NonNullable<Seen["edge"]>> {
+async function lookAtEdge({ url, agent }: Identity): Promise<NonNullable<Seen["edge"]>> {
+  const asking = edgeUrl(url, "agent/nonce");
+  asking.searchParams.set("agent", agent);
+  const edgeClock = new EdgeClock(clock);
+  const asked = clock.now();
   try {
-    const before = Date.now();
-    const response = await fetch(new URL("healthz", `${url}/`), {
-      signal: AbortSignal.timeout(LOOK_MS),
-      redirect: "manual",
-    });
-    await response.arrayBuffer();
-    const middle = (before + Date.now()) / 2;
-    const date = Date.parse(response.headers.get("date") ?? "");
-    const clock_off_s = Number.isNaN(date) ? null : Math.round((middle - date) / 1_000);
-    return { status: response.status, clock_off_s };
+    const { time_ms } = await call(asking, { timeout_ms: LOOK_MS }, nonceSchema);
+    if (time_ms !== undefined) edgeClock.heard(time_ms, asked);
+    return { clock_ahead_ms: edgeClock.ahead_ms };
   } catch (error) {
-    return { error: networkCause(error) };
+    return { error: messageOf(error) };
   }
 }
 
@@ -146,29 +145,25 @@ function edgeFindings({ edge }: Seen): Finding[] {
   if (edge === null) return [];
   if ("error" in edge)
     return [
-      fail("edge", edge.error, "Check the address, DNS, and that this host may call out to it."),
+      fail(
+        "edge",
+        edge.error,
+        "Check the address, DNS, that this host may call out to it, and that no proxy answers instead.",
+      ),
     ];
-  const findings: Finding[] = [
-    edge.status === 200
-      ? ok("edge", "answers")
-      : fail(
-          "edge",
-          `answers ${edge.status}`,
-          "Is the address the Worker's own? Look for a proxy between.",
-        ),
+  const answers = ok("edge", "answers");
+  const ahead = edge.clock_ahead_ms;
+  if (ahead === null) return [answers];
+  const wrong = wrongClock(ahead);
+  const off = `${Math.round(Math.abs(ahead) / 1_000)} s from the edge's`;
+  if (wrong)
+    return [answers, fail("clock", wrong, "Set it, and keep it by NTP: no work until then.")];
+  return [
+    answers,
+    Math.abs(ahead) <= CLOCK_WARN_MS
+      ? ok("clock", off)
+      : warn("clock", off, "Builds work, but times in logs mislead: keep the clock by NTP."),
   ];
-  const off = edge.clock_off_s;
-  if (off !== null)
-    findings.push(
-      Math.abs(off) <= CLOCK_WARN_S
-        ? ok("clock", `${Math.abs(off)} s from the edge's`)
-        : warn(
-            "clock",
-            `${off} s from the edge's`,
-            "Builds work, but times in logs mislead: keep the clock by NTP.",
-          ),
-    );
-  return findings;
 }
 
 function hostFindings(facts: HostFacts, settings: AgentSettings): Finding[] {

@@ -2,7 +2,9 @@
 import type * as z from "zod";
 
 /** Milliseconds one small call may take. */
-const CALL_MS = 15_000;
+export const CALL_MS = 15_000;
+/** Bytes that are handed to the connection at once. */
+const PIECE_BYTES = 64 * 1024;
 const PROBLEM_TYPE = "application/problem+json";
 /** Characters of an answer that are read for its message. */
 const MESSAGE_CHARS = 300;
@@ -56,12 +58,13 @@ export async function call<T>(
   init: RequestInit & { timeout_ms?: number },
   schema: z.ZodType<T>,
 ): Promise<T> {
-  const { timeout_ms = CALL_MS, signal, ...rest } = init;
+  const { timeout_ms = CALL_MS, signal, body = null, ...rest } = init;
   const timeout = AbortSignal.timeout(timeout_ms);
   let answer: Answer;
   try {
     const response = await fetch(url, {
       ...rest,
+      ...(body instanceof Uint8Array ? inPieces(body, rest.headers) : { body }),
       redirect: "manual",
       signal: signal ? AbortSignal.any([signal, timeout]) : timeout,
     });
@@ -73,6 +76,22 @@ export async function call<T>(
   } catch (error) {
     throw new EdgeUnreachable(`${url.host} cannot be reached: ${networkCause(error)}`);
   }
+  return understood(url, answer, schema);
+}
+
+/** A body that fetch does not copy as a whole, with the length that is not known of a stream. */
+function inPieces(bytes: Uint8Array, headers: RequestInit["headers"]): RequestInit {
+  const withLength = new Headers(headers);
+  withLength.set("content-length", String(bytes.length));
+  return { headers: withLength, body: ReadableStream.from(pieces(bytes)), duplex: "half" };
+}
+
+function* pieces(bytes: Uint8Array): Generator<Uint8Array> {
+  for (let at = 0; at < bytes.length; at += PIECE_BYTES) yield bytes.subarray(at, at + PIECE_BYTES);
+}
+
+/** What the edge said. @throws EdgeRefusal when it said no, EdgeUnreachable when this is not its word */
+export function understood<T>(url: URL, answer: Answer, schema: z.ZodType<T>): T {
   const refusal = refusalOf(answer);
   if (refusal) throw refusal;
   const parsed = schema.safeParse(json(answer.body));
@@ -83,7 +102,7 @@ export async function call<T>(
 }
 
 /** What broke the connection: fetch hides it in the cause. */
-export function networkCause(error: unknown): string {
+function networkCause(error: unknown): string {
   const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
   if (!(cause instanceof Error)) return String(cause);
   return "code" in cause && !cause.message ? String(cause.code) : cause.message;

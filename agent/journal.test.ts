@@ -39,6 +39,14 @@ const NOTES: Note[] = [
   { t: "phase", name: "build", at: 10 },
 ];
 
+test("an assignment that the disk does not take leaves no folder behind", async () => {
+  const root = join(folder, "full");
+  const full = () => Promise.reject(new Error("ENOSPC: no space left on device"));
+  const creating = Journal.create({ ...disk, writeWhole: full }, root, ASSIGNMENT);
+  await assert.rejects(creating, /ENOSPC/);
+  assert.deepEqual(await disk.names(root), []);
+});
+
 test("a journal read after a crash at any byte holds exactly the notes that were whole", async () => {
   const root = join(folder, "cut");
   const journal = await Journal.create(disk, root, ASSIGNMENT);

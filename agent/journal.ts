@@ -96,12 +96,17 @@ export class Journal {
     if (whole < bytes.length) this.#file.truncate(whole);
   }
 
-  /** Writes what was assigned, synced, below `root`. */
+  /** Writes what was assigned, synced, below `root`; nothing is left there when the disk does not take it. */
   static async create(disk: Disk, root: string, assignment: Assignment): Promise<Journal> {
     const folder = join(root, `${assignment.build}-${assignment.attempt}`);
-    await disk.makeFolder(join(folder, "work"));
-    await disk.writeWhole(join(folder, ASSIGNMENT_FILE), JSON.stringify(assignment));
-    return new Journal(disk, folder, assignment);
+    try {
+      await disk.makeFolder(join(folder, "work"));
+      await disk.writeWhole(join(folder, ASSIGNMENT_FILE), JSON.stringify(assignment));
+      return new Journal(disk, folder, assignment);
+    } catch (error) {
+      await disk.remove(folder);
+      throw error;
+    }
   }
 
   /** Journals below `root`. Folders without a whole assignment never took effect: they are removed. */

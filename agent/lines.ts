@@ -10,8 +10,8 @@ import { clean, ESCAPE_BYTES, lastState, safeCut } from "./text.ts";
 /** How far a stream has been read: raw bytes from its start, and the checksum of all of them. */
 export type Position = { at: number; crc: number };
 
-/** What becomes one entry. `raw` has no line end. */
-export type Piece = { raw: Buffer; end: Position };
+/** What becomes one entry. `raw` has no line end; `bytes` counts what the stream had of it, line end included. */
+export type Piece = { raw: Buffer; bytes: number; end: Position };
 
 const LF = 0x0a;
 const CR = 0x0d;
@@ -79,7 +79,7 @@ export class LineReader {
 
   #give(used: Buffer, raw: Buffer, pieces: Piece[]): void {
     this.#advance(used);
-    pieces.push({ raw, end: this.#position });
+    pieces.push({ raw, bytes: used.length, end: this.#position });
   }
 
   #advance(used: Buffer): void {

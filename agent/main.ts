@@ -4,6 +4,7 @@ import { readFileSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { hostname } from "node:os";
 import { join } from "node:path";
+import { setFlagsFromString } from "node:v8";
 import { Command } from "commander";
 import { type AgentSettings, homeFolder, loadSettings } from "./config.ts";
 import type { DockerHost } from "./docker/contracts.ts";
@@ -43,6 +44,9 @@ const HOME_HELP =
 /** Signals that end a process that does not want to. */
 const IMPATIENT_SIGNALS = 3;
 const INTERRUPTED = 130;
+
+// A flooded log makes nothing but garbage, of which V8 would let hundreds of megabytes stand before it looks.
+setFlagsFromString("--semi-space-growth-factor=1");
 
 const program = new Command("railhead-agent")
   .description("Makes builds on this Docker host for a Railhead edge. It only ever calls out.")

@@ -146,6 +146,17 @@ test("a log over its cap keeps head and tail, with a marker that counts what is 
   spool.close();
 });
 
+test("the marker counts the bytes of a split line once", async () => {
+  const { spool, output } = open(undefined, { head_bytes: 20_000, tail_bytes: 20_000 });
+  const long = "x".repeat(200_000);
+  await output.follow("c", iterate(chunks([["stdout", `${long}\n`]], 50_000)), never);
+  const log = entries(spool);
+  const kept = log.filter((entry) => entry.stream).map((entry) => entry.msg.length);
+  const gap = log.find((entry) => entry.gap)?.gap;
+  assert.equal(kept.reduce((a, b) => a + b) + (gap?.bytes ?? 0), long.length);
+  spool.close();
+});
+
 test("a log over its cap survives a restart: one notice, one tail", async () => {
   const caps = { head_bytes: 5_000, tail_bytes: 2_000 };
   const text = Array.from({ length: 500 }, (_, index) => `line ${index}\n`).join("");

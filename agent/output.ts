@@ -238,7 +238,7 @@ class Tail {
     this.#first += 1;
     this.#bytes -= piece.raw.length + ENTRY_BYTES;
     this.left_out.lines += 1;
-    this.left_out.bytes += piece.raw.length + 1;
+    this.left_out.bytes += piece.bytes;
     this.left_out.ends.set(stream, piece.end);
   }
 }

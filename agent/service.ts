@@ -67,6 +67,8 @@ export class Service {
     const { limits, capacity } = settings;
     this.#health = new Health({
       clock,
+      disk: ports.disk,
+      home,
       docker,
       images: [...new Set(Object.values(recipes).flatMap((recipe) => recipe.images()))],
       min_free_bytes: settings.min_free_bytes,
@@ -79,6 +81,10 @@ export class Service {
       time_ms: limits.time_ms,
       log,
       notNow: () => this.#notNow(),
+      unwritable: (why) => {
+        this.#health.unwritable(why);
+        this.#tell();
+      },
       send: (frame) => this.#control.send(frame),
       host: {
         ports,
@@ -117,6 +123,7 @@ export class Service {
         assign: (frame) => void this.#attempts.assign(frame).catch(this.#bug("assign")),
         cancel: (frame) => this.#attempts.cancel(frame),
         drain: () => this.drain("the edge asked for it"),
+        edgeTime: (time_ms, asked) => this.#health.edgeClock.heard(time_ms, asked),
         expired: () =>
           void this.#attempts.stopAll("over", "the lease ran out").catch(this.#bug("expiry")),
       },
@@ -148,8 +155,8 @@ export class Service {
       this.#stop.abort();
     }
     const rest = Promise.all([rounds, housekeeping, watching]);
-    await within(ports.clock, rest, ENDING_MS, "something does not end").catch(
-      this.#bug("stopping"),
+    await within(ports.clock, rest, ENDING_MS, "the engine takes too long").catch(
+      (error: unknown) => log.warn("a look at the host was broken off", { why: messageOf(error) }),
     );
     log.info("stopped");
   }

@@ -200,6 +200,10 @@ function repositoriesOf(urls: string, { remote, base }: Source): string[] {
   return [...new Set(found)].sort();
 }
 
+/** How programs say that there is no room, or less than a file needs. */
+export const DISK_FULL =
+  /no space left on device|disk quota exceeded|file too large|file size limit exceeded/i;
+
 const ADVICE: [RegExp, string][] = [
   [
     /Authentication failed|could not read Username|returned error: 40[13]/,
@@ -222,6 +226,12 @@ function cloneFailure(code: number, tail: string[], source: Source): RecipeFailu
     return new RecipeFailure(
       "no_such_version",
       `The commit ${source.commit} is not in the repository any more: ${words}.`,
+    );
+  const full = tail.find((line) => DISK_FULL.test(line));
+  if (full !== undefined)
+    return new RecipeFailure(
+      "disk_full",
+      `${full.slice(0, QUOTE_CHARS)}. The repository needs more disk than the agent gives.`,
     );
   const what = code === FETCH_EXIT.submodule ? "A submodule could not be fetched: " : "";
   const advice = ADVICE.find(([pattern]) => pattern.test(words))?.[1];

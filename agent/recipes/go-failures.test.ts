@@ -100,6 +100,14 @@ describe("a failed build says why", () => {
       /more processes/,
     ],
     [
+      "too many processes, in dash's words",
+      "make",
+      2,
+      ["/bin/sh: 1: Cannot fork", "make: *** [Makefile:2: all] Error 2"],
+      "too_many_processes",
+      /more processes/,
+    ],
+    [
       "a platform that needs cgo",
       "default",
       1,

@@ -1,5 +1,6 @@
 /** What a failed build's last lines mean: a class that clients switch on, and a sentence that says what to do. */
 import type { EndClass } from "../../shared/builds.ts";
+import { DISK_FULL } from "../workspace.ts";
 import { RecipeFailure } from "./contracts.ts";
 import { NO_MAIN_PACKAGE } from "./go-scripts.ts";
 
@@ -14,13 +15,13 @@ type Sign = { pattern: RegExp; class: EndClass; advice: string };
 /** In order: what is said by a cause before what is said by its consequences. */
 const SIGNS: Sign[] = [
   {
-    pattern: /no space left on device|disk quota exceeded|file too large|file size limit exceeded/i,
+    pattern: DISK_FULL,
     class: "disk_full",
     advice: "The build needs more disk than the agent gives.",
   },
   {
     pattern:
-      /fork(?:\/exec)?[^:]*: .*resource temporarily unavailable|failed to create new OS thread/i,
+      /fork(?:\/exec)?[^:]*: .*resource temporarily unavailable|\bcannot fork$|failed to create new OS thread/i,
     class: "too_many_processes",
     advice: "The build starts more processes than the agent allows.",
   },

@@ -85,6 +85,8 @@ export class TestEdge {
   /** Held attempts that the next welcome drops. */
   drop: Held[] = [];
   answersPings = true;
+  /** Milliseconds by which its clock is ahead of the agent's. */
+  clock_ahead_ms = 0;
   part_size = 10_000;
   control: WebSocket | null = null;
   readonly #server;
@@ -163,8 +165,7 @@ export class TestEdge {
     }
     const url = new URL(request.url ?? "/", this.url);
     const bearer = request.headers.authorization?.replace("Bearer ", "") ?? "";
-    if (url.pathname === "/healthz") json(response, 200, { ok: true });
-    else if (url.pathname === "/agent/register" && bearer === "rh_registration") {
+    if (url.pathname === "/agent/register" && bearer === "rh_registration") {
       this.#agent = {
         id: "default.0123456789abcdef",
         registration: registerSchema.parse(JSON.parse(body.toString())),
@@ -177,7 +178,7 @@ export class TestEdge {
     ) {
       const nonce = randomBytes(16).toString("hex");
       this.#nonces.add(nonce);
-      json(response, 200, { nonce });
+      json(response, 200, { nonce, time_ms: Date.now() + this.clock_ahead_ms });
     } else if (url.pathname.startsWith("/agent/uploads/")) this.#part(bearer, body, url, response);
     else json(response, 401, { code: "unauthorized", detail: "Who are you?" });
   }

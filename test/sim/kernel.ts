@@ -4,7 +4,8 @@
  */
 import { setImmediate as turn } from "node:timers/promises";
 
-type Event = { at: number; serial: number; what: string; run: () => void };
+/** `run` is null once it was called off. */
+type Event = { at: number; serial: number; what: string; run: (() => void) | null };
 
 export class Kernel {
   /** True time (ms since the epoch). Machines have clocks of their own. */
@@ -12,7 +13,6 @@ export class Kernel {
   /** Called with a line for everything worth telling; left out, nothing is formatted. */
   readonly #tell: ((line: string) => void) | null;
   readonly #queue: Event[] = [];
-  readonly #dropped = new Set<number>();
   #serial = 0;
 
   constructor(now: number, tell: ((line: string) => void) | null = null) {
@@ -22,9 +22,11 @@ export class Kernel {
 
   /** Runs `run` after `ms` of true time; what it returns calls that off. */
   after(ms: number, what: string, run: () => void): () => void {
-    const event = { at: this.now + Math.max(0, ms), serial: ++this.#serial, what, run };
+    const event: Event = { at: this.now + Math.max(0, ms), serial: ++this.#serial, what, run };
     push(this.#queue, event);
-    return () => this.#dropped.add(event.serial);
+    return () => {
+      event.run = null;
+    };
   }
 
   tell(line: () => string): void {
@@ -40,7 +42,7 @@ export class Kernel {
         return false;
       }
       pop(this.#queue);
-      if (this.#dropped.delete(next.serial)) continue;
+      if (next.run === null) continue;
       this.now = Math.max(this.now, next.at);
       next.run();
       await turn();
@@ -58,6 +60,7 @@ export class Life {
   readonly kernel: Kernel;
   #state: "alive" | "suspended" | "dead" = "alive";
   #waiting: (() => void)[] = [];
+  #atEnd: (() => void)[] = [];
 
   constructor(kernel: Kernel, name: string) {
     this.kernel = kernel;
@@ -73,8 +76,15 @@ export class Life {
   }
 
   end(): void {
+    if (!this.alive) return;
     this.#state = "dead";
     this.#waiting = [];
+    for (const run of this.#atEnd.splice(0)) run();
+  }
+
+  /** Runs `run` when this life ends: for those who see it from outside, as a connection's other side does. */
+  onEnd(run: () => void): void {
+    this.#atEnd.push(run);
   }
 
   suspend(): void {
@@ -92,7 +102,17 @@ export class Life {
 
   /** Runs `run` after `ms`, in this life or never. */
   after(ms: number, what: string, run: () => void): () => void {
-    return this.kernel.after(ms, what, () => this.do(run));
+    let off = false;
+    const drop = this.kernel.after(ms, what, () =>
+      // What came due while it was suspended can still be called off.
+      this.do(() => {
+        if (!off) run();
+      }),
+    );
+    return () => {
+      off = true;
+      drop();
+    };
   }
 
   /** Runs `run` now, once this life goes on, or never. */

@@ -16,3 +16,17 @@ export async function archiveFiles(archive: Buffer): Promise<Map<string, Buffer>
   }
   return files;
 }
+
+/** Entries of a tar.gz without their bytes, in the archive's order. */
+export async function archiveMembers(
+  archive: Buffer,
+): Promise<{ name: string; type: string; mode: number }[]> {
+  const members: { name: string; type: string; mode: number }[] = [];
+  const entries = Readable.from([archive]).pipe(createGunzip()).pipe(extract());
+  for await (const entry of entries) {
+    const { name, type, mode } = entry.header;
+    members.push({ name, type: type ?? "none", mode: mode ?? 0 });
+    entry.resume();
+  }
+  return members;
+}

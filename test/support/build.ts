@@ -2,7 +2,13 @@ import assert from "node:assert/strict";
 import type { AttemptDown, AttemptUp } from "../../shared/protocol.ts";
 import { type Target, targetKey } from "../../shared/recipes/index.ts";
 import { BuildCore } from "../../worker/core/build.ts";
-import type { BuildRequest, EnqueueAnswer, Job, LogPage } from "../../worker/core/contracts.ts";
+import type {
+  BuildRequest,
+  EnqueueAnswer,
+  Job,
+  LogPage,
+  QueuePlace,
+} from "../../worker/core/contracts.ts";
 import { manifestKey } from "../../worker/core/manifest.ts";
 import type { Ticket } from "../../worker/core/ticket.ts";
 import { virtualPorts } from "./ports.ts";
@@ -10,6 +16,8 @@ import { MemoryStore, sha256 } from "./store.ts";
 
 export const BUILD_ID = "0123456789abcdef0123456789abcdef";
 export const AGENT = { agent: "default.00000000000000a1", name: "smithy", instance: "p1" };
+/** The place of a build that starts as soon as an agent takes it. */
+export const NEXT: QueuePlace = { position: 1, expected_wait_ms: 0, why: null, held_back: [] };
 const OTHER_AGENT = { agent: "default.00000000000000b2", name: "forge", instance: "p2" };
 
 export const TARGET: Target = {
@@ -49,7 +57,7 @@ export class BuildWorld {
   readonly closed: { attempt: number; code: number; reason: string }[] = [];
   readonly jobs: Job[] = [];
   readonly told: { verb: string; body: unknown }[] = [];
-  admission: () => EnqueueAnswer = () => ({ kind: "ok", position: 1 });
+  admission: () => EnqueueAnswer = () => ({ kind: "ok", place: NEXT });
   /** What `timer.after` was asked for, to be fired by `fireTimers`. */
   readonly #timers = new Set<() => void>();
   readonly #work = new Set<Promise<void>>();
@@ -112,7 +120,7 @@ export class BuildWorld {
         },
         place: async () => {
           await aCallTakesTime();
-          return { position: 3, expected_wait_ms: null, why: null };
+          return { ...NEXT, position: 3 };
         },
       }),
       catalog: () => ({

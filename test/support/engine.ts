@@ -1,13 +1,14 @@
 /** The Docker engine, asked directly: what a test finds there must not come from the code under test. */
 import { request } from "node:http";
 
-const SOCKET = process.env.DOCKER_HOST?.replace(/^unix:\/\//, "") ?? "/var/run/docker.sock";
+export const DOCKER_SOCKET =
+  process.env.DOCKER_HOST?.replace(/^unix:\/\//, "") ?? "/var/run/docker.sock";
 
 /** One call of the engine's API; the parsed answer. Rejects on a status of 400 and above. */
 export function engine<T>(method: string, path: string, body?: unknown): Promise<T> {
   return new Promise((resolve, reject) => {
     const call = request(
-      { socketPath: SOCKET, method, path, headers: { "content-type": "application/json" } },
+      { socketPath: DOCKER_SOCKET, method, path, headers: { "content-type": "application/json" } },
       (response) => {
         const chunks: Buffer[] = [];
         response.on("data", (chunk: Buffer) => chunks.push(chunk));
@@ -55,12 +56,6 @@ export async function labelled(...labels: string[]): Promise<string[]> {
     ...(volumes.Volumes ?? []).map((volume) => `volume ${volume.Name}`),
     ...networks.map((network) => `network ${network.Name}`),
   ];
-}
-
-/** Removes the volumes that carry every one of the labels. */
-export async function removeVolumes(...labels: string[]): Promise<void> {
-  const { Volumes } = await engine<Volumes>("GET", `/volumes?filters=${filters(...labels)}`);
-  for (const { Name } of Volumes ?? []) await engine("DELETE", `/volumes/${Name}`);
 }
 
 /** Everything that `docker inspect` tells of the containers and volumes with this label. */

@@ -58,7 +58,8 @@ const VERSIONS: RepositoryCommit[] = [
   { files: { ...PROGRAM, three: "3" }, tag: "v2.0.0", annotated: true },
 ];
 
-const LAYOUTS: Record<string, Files> = {
+/** Trees by the tag of `hello` that holds them. */
+export const LAYOUTS = {
   makefile: withMakefile(
     ".PHONY: tool extra",
     "tool:",
@@ -105,7 +106,7 @@ const LAYOUTS: Record<string, Files> = {
   "held-3": HELD,
   stubborn: STUBBORN,
   "stubborn-2": STUBBORN,
-};
+} satisfies Record<string, Files>;
 
 export const hello: RepositoryCommit[] = [
   ...VERSIONS,

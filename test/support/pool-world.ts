@@ -87,6 +87,7 @@ export class WorldBuild {
       class: null,
       reason: null,
       position: null,
+      queue: null,
       attempt: this.attempt,
       commit: null,
     };

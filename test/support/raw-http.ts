@@ -42,3 +42,17 @@ export function rawHead(method: string, target: string, headers: string[] = []):
     "",
   ].join("\r\n");
 }
+
+/** The body of a raw answer, its chunks joined. */
+export function bodyOf({ head, body }: RawAnswer): string {
+  if (!/^transfer-encoding: *chunked/im.test(head)) return body;
+  let rest = body;
+  let text = "";
+  for (;;) {
+    const end = rest.indexOf("\r\n");
+    const size = Number.parseInt(rest.slice(0, end), 16);
+    if (end === -1 || !(size > 0)) return text;
+    text += rest.slice(end + 2, end + 2 + size);
+    rest = rest.slice(end + 4 + size);
+  }
+}

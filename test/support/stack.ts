@@ -1,16 +1,19 @@
 /** Railhead as a user runs it, whole and on this machine, with a git host of its own and what a test asks of both. */
 import assert from "node:assert/strict";
-import { mkdir, mkdtemp, readdir, readFile, readlink, rm } from "node:fs/promises";
+import { mkdir, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type GitServer, type GitServerOptions, startGitServer } from "../../cli/dev/git-server.ts";
+import { processesOf } from "../../cli/dev/processes.ts";
 import { makeRepository, type RepositoryCommit } from "../../cli/dev/repository.ts";
 import { type Stack, startStack } from "../../cli/dev/stack.ts";
+import type { AgentAction } from "../../cli/edge-client.ts";
 import { type BuildRecord, isTerminal } from "../../shared/builds.ts";
 import type { AgentView } from "../../shared/identity.ts";
-import { type Container, containers, execIn, labelled, removeVolumes } from "./engine.ts";
+import { type Container, containers, execIn, labelled } from "./engine.ts";
 import { type FileServer, serveFolder } from "./file-server.ts";
 import { RELEASE_FILE } from "./fixtures.ts";
+import { disksIn, processesUsing } from "./host.ts";
 import { until } from "./until.ts";
 
 export type StackSettings = {
@@ -26,6 +29,10 @@ export type StackSettings = {
   modules?: string;
   /** Settings of the Worker besides. */
   settings?: Record<string, string>;
+  /** Settings of every agent besides, and variables of its process. */
+  agentSettings?: Record<string, string>;
+  /** Address at which an agent (the first is 0) reaches the Worker at `url`. */
+  agentsVia?: (url: string, agent: number) => Promise<string>;
 };
 
 /** One entry of a log as a client gets it. */
@@ -47,6 +54,9 @@ export type Accepted = { build_id: string; version: string; [member: string]: un
 
 /** Milliseconds any build of the tests may take on a machine with two busy cores. */
 const BUILD_MS = 180_000;
+
+/** Bare repositories in a folder, with the commits of each, oldest first. */
+type Repositories = { root: string; commits: Map<string, string[]> };
 
 /** Starts everything. Close it. */
 export async function openStack(settings: StackSettings): Promise<TestStack> {
@@ -83,12 +93,14 @@ export async function openStack(settings: StackSettings): Promise<TestStack> {
         ...(settings.attemptLimitMs
           ? { RAILHEAD_AGENT_LIMITS_MINUTES: String(settings.attemptLimitMs / 60_000) }
           : {}),
+        ...settings.agentSettings,
       },
+      ...(settings.agentsVia ? { agentsVia: settings.agentsVia } : {}),
       say: (line) => said.push(line),
     }).catch((error: unknown) => {
       throw new Error(`the stack did not start: ${error}\n${said.join("\n")}`);
     });
-    return new TestStack(stack, git, state, commits, ends);
+    return new TestStack(stack, git, state, { root, commits }, ends);
   } catch (error) {
     for (const end of ends.reverse()) await end();
     throw error;
@@ -100,7 +112,7 @@ export class TestStack {
   /** Folder that the Worker and the agents keep everything in. */
   readonly folder: string;
   readonly #stack: Stack;
-  readonly #commits: ReadonlyMap<string, readonly string[]>;
+  readonly #repositories: Repositories;
   readonly #ends: (() => Promise<unknown>)[];
   readonly #agentIds = new Set<string>();
   /** The build that each path was last accepted for. */
@@ -110,13 +122,13 @@ export class TestStack {
     stack: Stack,
     git: GitServer,
     folder: string,
-    commits: ReadonlyMap<string, readonly string[]>,
+    repositories: Repositories,
     ends: (() => Promise<unknown>)[],
   ) {
     this.#stack = stack;
     this.git = git;
     this.folder = folder;
-    this.#commits = commits;
+    this.#repositories = repositories;
     this.#ends = ends;
   }
 
@@ -131,7 +143,14 @@ export class TestStack {
 
   /** Commits of a repository, oldest first. */
   commits(name: string): readonly string[] {
-    return this.#commits.get(name) ?? [];
+    return this.#repositories.commits.get(name) ?? [];
+  }
+
+  /** Adds commits to a repository, or begins one; a tag that is there already moves. */
+  async commit(name: string, history: RepositoryCommit[]): Promise<void> {
+    const { root, commits } = this.#repositories;
+    const added = await makeRepository(join(root, `${name}.git`), history);
+    commits.set(name, [...this.commits(name), ...added]);
   }
 
   /** Path and query of a URL or Location of this edge. */
@@ -235,27 +254,35 @@ export class TestStack {
     return containers(`railhead.build=${build}`);
   }
 
-  /** The running build container of a build, once there is one. */
-  async building(build: string): Promise<Container> {
+  /** The running build container of a build, once there is one; of this attempt, if one is named. */
+  async building(build: string, attempt?: number): Promise<Container> {
     return await until(
       `the build container of ${build}`,
       async () =>
         (await this.containers(build)).find(
-          ({ State, Labels }) => State === "running" && Labels["railhead.phase"] === "build",
+          ({ State, Labels }) =>
+            State === "running" &&
+            Labels["railhead.phase"] === "build" &&
+            (attempt === undefined || Labels["railhead.attempt"] === String(attempt)),
         ),
       BUILD_MS,
     );
   }
 
-  /** Lets a `held` build go on. */
-  async release(build: string): Promise<void> {
-    await execIn((await this.building(build)).Id, ["touch", RELEASE_FILE]);
+  /** Lets a `held` build go on; this attempt of it, if one is named. */
+  async release(build: string, attempt?: number): Promise<void> {
+    await execIn((await this.building(build, attempt)).Id, ["touch", RELEASE_FILE]);
   }
 
   async agents(): Promise<AgentView[]> {
     const agents = await this.#stack.client.agents();
     for (const { agent } of agents) this.#agentIds.add(agent);
     return agents;
+  }
+
+  /** What an operator does to an agent, by its id. */
+  actOnAgent(agent: string, action: AgentAction): Promise<void> {
+    return this.#stack.client.actOnAgent(agent, action);
   }
 
   #agent(index: number) {
@@ -270,17 +297,41 @@ export class TestStack {
     return pid;
   }
 
-  async killAgent(index: number): Promise<void> {
-    await this.#agent(index).kill("SIGKILL");
+  /** Folder of an agent's identity and journals. */
+  agentHome(index: number): string {
+    return this.#agent(index).home;
   }
 
-  startAgent(index: number): void {
-    this.#agent(index).start();
+  /** File of what an agent prints. */
+  agentLog(index: number): string {
+    return this.#agent(index).log;
+  }
+
+  async signalAgent(index: number, signal: NodeJS.Signals): Promise<void> {
+    await this.#agent(index).kill(signal);
+  }
+
+  async killAgent(index: number): Promise<void> {
+    await this.signalAgent(index, "SIGKILL");
+  }
+
+  startAgent(index: number, environment: Readonly<Record<string, string>> = {}): void {
+    this.#agent(index).start(environment);
   }
 
   /** Exit status of an agent once it has ended. */
   agentExit(index: number): Promise<number | null> {
     return this.#agent(index).ended();
+  }
+
+  /** Pids of the Worker's processes, wrangler's too. */
+  edgePids(): number[] {
+    return processesOf(this.folder, "edge");
+  }
+
+  /** File of what the Worker's processes print. */
+  get edgeLog(): string {
+    return join(this.folder, "logs", "edge.log");
   }
 
   /** As a power cut would. */
@@ -297,31 +348,22 @@ export class TestStack {
     try {
       await this.agents().catch(() => []);
       await this.#stack.stop();
+      const ofBuilds = await this.#labelled("railhead.build");
+      for (const agent of this.#stack.agents) await agent.retire();
+      assert.deepEqual(ofBuilds, [], "left of builds");
+      assert.deepEqual(await this.#labelled(), [], "left of agents");
       assert.deepEqual(await processesUsing(this.folder), [], "processes left");
-      for (const agent of this.#agentIds) {
-        const left = await labelled(`railhead.agent=${agent}`, "railhead.build");
-        assert.deepEqual(left, [], "left on the host");
-        await removeVolumes(`railhead.agent=${agent}`);
-      }
+      assert.deepEqual(await disksIn(this.folder), [], "loop devices left");
     } finally {
       for (const end of this.#ends.reverse()) await end();
     }
   }
-}
 
-/** Processes that name the folder in their command line or environment, or work in it. */
-async function processesUsing(folder: string): Promise<string[]> {
-  const found: string[] = [];
-  for (const pid of await readdir("/proc")) {
-    if (!/^\d+$/.test(pid) || Number(pid) === process.pid) continue;
-    const read = (file: string) => readFile(`/proc/${pid}/${file}`, "utf8").catch(() => "");
-    const [command, environment, cwd] = await Promise.all([
-      read("cmdline"),
-      read("environ"),
-      readlink(`/proc/${pid}/cwd`).catch(() => ""),
-    ]);
-    if ([command, environment, cwd].some((text) => text.includes(folder)))
-      found.push(`${pid} ${command.replaceAll("\0", " ")}`);
+  /** What the agents have on the engine, of those with this label too. */
+  async #labelled(...labels: string[]): Promise<string[]> {
+    const found = [...this.#agentIds].map((agent) =>
+      labelled(`railhead.agent=${agent}`, ...labels),
+    );
+    return (await Promise.all(found)).flat();
   }
-  return found;
 }

@@ -3,20 +3,69 @@ import type { ArtifactStore, StoredObject } from "../../worker/core/build-ports.
 import type { Manifest } from "../../worker/core/manifest.ts";
 import type { Ticket } from "../../worker/core/ticket.ts";
 
-/** The bucket in memory, with R2's rules for parts, conditions and checksums. `fail` makes it answer nothing. */
-export class MemoryStore implements ArtifactStore {
+type Part = { bytes: Buffer; etag: string };
+
+/** What a bucket holds. */
+export class Bucket {
   readonly objects = new Map<string, { bytes: Buffer; parted: boolean; etag: string }>();
-  readonly uploads = new Map<
-    string,
-    { key: string; parts: Map<number, { bytes: Buffer; etag: string }> }
-  >();
+  readonly uploads = new Map<string, { key: string; parts: Map<number, Part> }>();
+  /** Called before an object is put. */
+  watch: (key: string, bytes: Buffer) => void = () => {};
+  #serial = 0;
+
+  put(key: string, bytes: Buffer, parted = false): string {
+    this.watch(key, bytes);
+    const etag = `etag-${++this.#serial}`;
+    this.objects.set(key, { bytes, parted, etag });
+    return etag;
+  }
+
+  createUpload(key: string): string {
+    const id = `upload-${++this.#serial}`;
+    this.uploads.set(id, { key, parts: new Map() });
+    return id;
+  }
+
+  /** What the Worker does for a ticket. @throws R2's error, with its number */
+  putPart(ticket: Ticket, bytes: Buffer): string {
+    if (ticket.upload_id === null) {
+      if (sha256(bytes) !== ticket.sha256) throw new Error("did not match (10037)");
+      return this.put(ticket.key, bytes);
+    }
+    const upload = this.uploads.get(ticket.upload_id);
+    if (upload === undefined) throw new Error("no such upload (10024)");
+    const etag = `etag-${++this.#serial}`;
+    upload.parts.set(ticket.part, { bytes, etag });
+    return etag;
+  }
+}
+
+/** Does an operation on the bucket, when and if it gets there. */
+type Run = <T>(operation: string, body: () => T) => Promise<T>;
+
+/** A bucket in memory, with R2's rules for parts, conditions and checksums. */
+export class MemoryStore implements ArtifactStore {
   /** Called before each operation: throw to lose the question. */
   fail: (operation: string) => void = () => {};
   /** Called after each operation: throw to lose the answer of something that was done. */
   failAfter: (operation: string) => void = () => {};
-  #serial = 0;
+  readonly #bucket: Bucket;
+  readonly #run: Run;
 
-  async #run<T>(operation: string, body: () => T): Promise<T> {
+  constructor(bucket = new Bucket(), run?: Run) {
+    this.#bucket = bucket;
+    this.#run = run ?? ((operation, body) => this.#soon(operation, body));
+  }
+
+  get objects(): Bucket["objects"] {
+    return this.#bucket.objects;
+  }
+
+  get uploads(): Bucket["uploads"] {
+    return this.#bucket.uploads;
+  }
+
+  async #soon<T>(operation: string, body: () => T): Promise<T> {
     await new Promise<void>((resolve) => setImmediate(resolve));
     this.fail(operation);
     const result = body();
@@ -24,22 +73,12 @@ export class MemoryStore implements ArtifactStore {
     return result;
   }
 
-  createUpload(key: string): Promise<string> {
-    return this.#run("createUpload", () => {
-      const id = `upload-${++this.#serial}`;
-      this.uploads.set(id, { key, parts: new Map() });
-      return id;
-    });
+  putPart(ticket: Ticket, bytes: Buffer): string {
+    return this.#bucket.putPart(ticket, bytes);
   }
 
-  /** What the Worker does for a ticket. */
-  putPart(ticket: Ticket, bytes: Buffer): string {
-    const etag = `etag-${++this.#serial}`;
-    if (ticket.upload_id === null) {
-      if (sha256(bytes) !== ticket.sha256) throw new Error("did not match (10037)");
-      this.objects.set(ticket.key, { bytes, parted: false, etag });
-    } else this.uploads.get(ticket.upload_id)?.parts.set(ticket.part, { bytes, etag });
-    return etag;
+  createUpload(key: string): Promise<string> {
+    return this.#run("createUpload", () => this.#bucket.createUpload(key));
   }
 
   completeUpload(key: string, uploadId: string, parts: { part: number; etag: string }[]) {
@@ -49,8 +88,11 @@ export class MemoryStore implements ArtifactStore {
       const found = parts.map(({ part }) => upload.parts.get(part));
       if (found.some((part, i) => part?.etag !== parts[i]?.etag)) return "mismatch" as const;
       this.uploads.delete(uploadId);
-      const bytes = Buffer.concat(found.map((part) => part?.bytes ?? Buffer.alloc(0)));
-      this.objects.set(key, { bytes, parted: true, etag: `etag-${++this.#serial}` });
+      this.#bucket.put(
+        key,
+        Buffer.concat(found.map((part) => part?.bytes ?? Buffer.alloc(0))),
+        true,
+      );
       return "completed" as const;
     });
   }
@@ -95,17 +137,16 @@ export class MemoryStore implements ArtifactStore {
   putManifest(key: string, manifest: Manifest, replacing: string | null): Promise<boolean> {
     return this.#run("putManifest", () => {
       if ((this.objects.get(key)?.etag ?? null) !== replacing) return false;
-      const bytes = Buffer.from(JSON.stringify(manifest));
-      this.objects.set(key, { bytes, parted: false, etag: `etag-${++this.#serial}` });
+      this.#bucket.put(key, Buffer.from(JSON.stringify(manifest)));
       return true;
     });
   }
 
   putLog(key: string, size: number, chunks: Iterable<string>): Promise<void> {
+    const bytes = Buffer.from([...chunks].join(""));
     return this.#run("putLog", () => {
-      const bytes = Buffer.from([...chunks].join(""));
       if (bytes.length !== size) throw new Error(`${bytes.length} bytes came, not ${size}`);
-      this.objects.set(key, { bytes, parted: false, etag: `etag-${++this.#serial}` });
+      this.#bucket.put(key, bytes);
     });
   }
 }

@@ -1,0 +1,86 @@
+/** The recipe of the simulation: two containers, one or two files whose bytes tell whose they are. */
+import { createHash } from "node:crypto";
+import { text } from "node:stream/consumers";
+import { workspaceVolume } from "../../../agent/docker/contracts.ts";
+import { ownerLabels } from "../../../agent/docker/labels.ts";
+import type { Disk } from "../../../agent/ports.ts";
+import {
+  type Made,
+  type Recipe,
+  type RecipeContext,
+  RecipeFailure,
+} from "../../../agent/recipes/contracts.ts";
+import { IMAGE } from "./engine.ts";
+
+const WORKSPACE = "/build";
+/** Bytes of a file that is more than its first line. */
+const PADDING_BYTES = 3_000;
+
+/** @param disk that of the process: what it wrote is there for its successor */
+export function simRecipe(disk: Disk): Recipe {
+  return {
+    name: "go",
+    images: () => [IMAGE],
+    refuses: (target) => (target.remote === "refused.example" ? "not from there" : null),
+    make: (context) => make(context, disk),
+  };
+}
+
+async function make(context: RecipeContext, disk: Disk) {
+  const { docker, owner, target, limits } = context;
+  const volume = workspaceVolume(owner);
+  const spec = {
+    image: IMAGE,
+    env: {},
+    working_dir: WORKSPACE,
+    mounts: [{ volume, target: WORKSPACE, read_only: false }],
+    limits,
+  };
+  await context.say("cloning");
+  const fetched = await context.phase("fetch", async () => {
+    await docker.createVolume({ name: volume, labels: ownerLabels(owner), bytes: null });
+    const stdin = context.credentials.map((credential) => `${credential}\n`).join("");
+    const fetch = { phase: "fetch", command: ["fetch"], network: { kind: "outbound" as const } };
+    const { exit } = await context.run({ ...spec, ...fetch, stdin });
+    return exit.code;
+  });
+  if (fetched !== 0) throw new RecipeFailure("clone_error", "The repository cannot be cloned.");
+  await context.say("building");
+  const build = { phase: "build", command: ["build"], network: { kind: "none" as const } };
+  const { exit, handle, tail } = await context.run({ ...spec, ...build, stdin: null });
+  if (exit.code !== 0) throw new RecipeFailure("compile_error", tail.at(-1) ?? "It said nothing.");
+  const made = await context.phase("archive", async () => {
+    const bytes = await text(await handle.get(`${WORKSPACE}/out`, 1_000_000));
+    const names = Number.parseInt(owner.build.slice(0, 2), 16) % 3 === 0 ? ["a", "b"] : ["a"];
+    const files: Made[] = [];
+    for (const name of names) files.push(await write(context, disk, name, `${name} ${bytes}`));
+    await context.say("archived");
+    return files;
+  });
+  const repository = `${target.remote}/${target.path.join("/")}`;
+  return { made, repositories: context.credentials.length > 0 ? [repository] : [] };
+}
+
+async function write(
+  { folder }: RecipeContext,
+  disk: Disk,
+  name: string,
+  content: string,
+): Promise<Made> {
+  const bytes = Buffer.from(content.padEnd(PADDING_BYTES, "."));
+  const path = `${folder}/${name}`;
+  const file = disk.open(path);
+  // A predecessor may have left a part of it.
+  file.truncate(0);
+  file.append(bytes);
+  await file.sync();
+  file.close();
+  const sha256 = createHash("sha256").update(bytes).digest("hex");
+  return {
+    name: `${name}.bin`,
+    file: path,
+    size: bytes.length,
+    sha256,
+    content_type: "application/octet-stream",
+  };
+}

@@ -1,0 +1,21 @@
+/** What every refusal of the edge must be: a problem (RFC 9457) with a stable code and a sentence that helps. */
+import { bodyOf, type RawAnswer } from "./raw-http.ts";
+
+/** What is wrong with an answer that should be a refusal: empty when nothing is. `what` was asked. */
+export function faultsOf(what: string, answer: RawAnswer | null): string[] {
+  if (answer === null) return [`${what}: the connection was just closed`];
+  const { status } = answer;
+  const body = bodyOf(answer);
+  const found: string[] = [];
+  if (status < 400 || status > 499) found.push(`status ${status}`);
+  if (/\bat \w+.*\.(ts|js):\d+/.test(body)) found.push("a stack trace");
+  try {
+    const problem = JSON.parse(body) as Record<string, unknown>;
+    if (!/^[a-z0-9_]+$/.test(String(problem.code))) found.push(`code ${problem.code}`);
+    if (problem.status !== status) found.push(`a body for status ${problem.status}`);
+    if (String(problem.detail).length < 10) found.push("no sentence");
+  } catch {
+    found.push("no JSON");
+  }
+  return found.map((fault) => `${what}: ${fault}: ${body.slice(0, 200)}`);
+}
