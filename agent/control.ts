@@ -49,8 +49,10 @@ export type ControlEvents = {
   expired(): void;
 };
 
+type ControlPorts = Pick<AgentPorts, "clock" | "random" | "net" | "prove">;
+
 export class Control {
-  readonly #ports: AgentPorts;
+  readonly #ports: ControlPorts;
   readonly #identity: Identity;
   readonly #instance: string;
   readonly #lease: Lease;
@@ -60,12 +62,14 @@ export class Control {
   readonly #changed = new Latch();
   #socket: Socket | null = null;
   #welcomed = false;
+  /** What came up between hello and its answer: hello told otherwise. Null outside of that. */
+  #behindHello: ControlUp[] | null = null;
   #failures = 0;
   /** Calls the next tick off. */
   #nextTick = () => {};
 
   constructor(parts: {
-    ports: AgentPorts;
+    ports: ControlPorts;
     identity: Identity;
     instance: string;
     lease: Lease;
@@ -105,6 +109,7 @@ export class Control {
 
   /** False when there is no line now: hello will say it. */
   send(frame: ControlUp): boolean {
+    if (this.#behindHello) return this.#behindHello.push(frame) > 0;
     return this.#welcomed && (this.#socket?.send(JSON.stringify(frame)) ?? false);
   }
 
@@ -183,6 +188,7 @@ export class Control {
           this.#lease.reconnected();
           helloAt = this.#lease.now();
           socket.send(JSON.stringify(this.#hello()));
+          this.#behindHello = [];
           inTime = this.#ports.clock.after(WELCOME_MS, () => socket.terminate());
         },
         text: (text) => {
@@ -198,6 +204,7 @@ export class Control {
         ended: (end) => {
           inTime();
           this.#welcomed = false;
+          this.#behindHello = null;
           if (this.#socket === socket) this.#socket = null;
           resolve({ end, welcome_ms: welcomeAt === null ? 0 : this.#lease.now() - welcomeAt });
         },
@@ -227,6 +234,9 @@ export class Control {
   #welcome(frame: Frame<"welcome">, helloAt: number, socket: Socket): void {
     this.#lease.welcomed(helloAt);
     this.#welcomed = true;
+    const behindHello = this.#behindHello ?? [];
+    this.#behindHello = null;
+    for (const later of behindHello) this.send(later);
     this.#log.info("connected", { edge: this.#identity.url, name: frame.name });
     socket.startHeartbeat();
     this.#events.welcomed(frame.drop);

@@ -82,6 +82,19 @@ test("a folder whose assignment was torn by a crash is removed", async () => {
   assert.throws(() => statSync(join(root, "x-1")));
 });
 
+test("an attempt whose journal was being removed in a crash does not come back", async () => {
+  const root = join(folder, "removing");
+  const died = () => Promise.reject(new Error("killed"));
+  const removing = {
+    ...disk,
+    remove: (path: string) => (path.endsWith("-2") ? died() : disk.remove(path)),
+  };
+  const journal = await Journal.create(removing, root, ASSIGNMENT);
+  await assert.rejects(journal.remove(), /killed/);
+  assert.deepEqual(await Journal.loadAll(disk, root), []);
+  assert.deepEqual(await disk.names(root), []);
+});
+
 test("a removed journal leaves nothing", async () => {
   const root = join(folder, "gone");
   const journal = await Journal.create(disk, root, ASSIGNMENT);

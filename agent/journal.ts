@@ -161,8 +161,10 @@ export class Journal {
     this.#file.close();
   }
 
+  /** The assignment goes first: what a crash leaves behind it is no attempt any more. */
   async remove(): Promise<void> {
     this.close();
+    await this.#disk.remove(join(this.folder, ASSIGNMENT_FILE));
     await this.#disk.remove(this.folder);
   }
 }

@@ -294,6 +294,8 @@ export class Service {
   }
 
   #notNow(): { code: "draining" | "unwell"; reason: string } | null {
+    // A refusal makes the edge think so: only a status takes that back.
+    this.#tell();
     if (this.#draining) return { code: "draining", reason: "this agent is draining" };
     const unwell = this.#health.unwell;
     return unwell === null ? null : { code: "unwell", reason: unwell };

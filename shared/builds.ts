@@ -1,5 +1,6 @@
 /** Words about builds that every room uses: ids, states, how a build can end, what the API shows. */
 import * as z from "zod";
+import { queueSchema } from "./queue.ts";
 import { targetSchema } from "./recipes/index.ts";
 
 export const BUILD_STATES = [
@@ -77,8 +78,10 @@ export const buildRecordSchema = z.object({
   class: z.enum(END_CLASSES).nullable(),
   /** The sentence that says what happened and what to do next; null unless the build failed. */
   reason: z.string().nullable(),
-  /** Builds ahead of this one in its pool, 1 = next; null once it runs. */
+  /** Its place in the line of its pool, 1 = next; null once it runs. */
   position: z.int().nullable(),
+  /** What else is known of its waiting; null once it runs, or when the pool does not say. */
+  queue: queueSchema.nullable().default(null),
   attempt: z.int(),
   agent: z.string().nullable(),
   commit: z.string().nullable(),

@@ -4,7 +4,7 @@
  * a clock, makes it fresh: an agent whose clock is an hour off still gets in.
  *
  * POST /agent/register   Authorization: Bearer rh_… (scope agent), body registerSchema
- * GET  /agent/nonce?agent=ID   -> {nonce}
+ * GET  /agent/nonce?agent=ID   -> {nonce, time_ms}
  * GET  /agent/control?agent=ID   Authorization: Bearer <JWS over proofSchema>, upgrade
  */
 import * as z from "zod";
@@ -39,7 +39,11 @@ export const registeredSchema = z.object({
 });
 
 /** What `GET /agent/nonce` answers. */
-export const nonceSchema = z.object({ nonce: z.string().max(256) });
+export const nonceSchema = z.object({
+  nonce: z.string().max(256),
+  /** The edge's clock, ms since the epoch: for an agent to see that its own is wrong, never for leases (rule 10). */
+  time_ms: z.int().optional(),
+});
 
 /** Payload of the JWS. */
 export const proofSchema = z.object({
@@ -62,8 +66,10 @@ export const agentViewSchema = z.object({
   status: z.enum(["connected", "suspect", "gone"]),
   last_seen: z.string().nullable(),
   draining: z.boolean(),
-  /** Why it gets no new work: by an operator's cordon or its own finding; null when it does. */
+  /** Why it gets no new work: by an operator's cordon, else its own finding; null when it does. */
   cordoned: z.string().nullable(),
+  /** Its own finding ("disk 96 % full"); null when it is well. */
+  unwell: z.string().nullable().default(null),
 });
 export type AgentView = z.infer<typeof agentViewSchema>;
 

@@ -1,6 +1,8 @@
 /**
  * The wire between agents and the edge: text frames, one JSON document each, told apart by `t`.
- * Unknown frame types and members are ignored, so one version of skew works either way.
+ * Unknown frame types and members are ignored, and members that a later version adds are optional, so one version of
+ * skew works either way; the edge turns away what is further off. Where a later version may add a word to a list, the
+ * word that an older one takes for it stands there.
  *
  * control socket  agent <-> Pool    GET /agent/control        hello, assign, accept, cancel, drain …
  * attempt socket  agent <-> Build   GET /agent/builds/{id}/attempts/{n}   log, uploads, result
@@ -17,6 +19,25 @@ export const PROTOCOL_VERSION = 1;
 export const PING = "ping";
 export const PONG = "pong";
 
+/** Why this side cannot talk with one whose hello this is, in the bytes that a close frame has room for; null when it can, or this is no hello. */
+export function tooFarApart(raw: unknown): string | null {
+  const version = helloVersion(raw);
+  if (version === null || Math.abs(version - PROTOCOL_VERSION) <= 1) return null;
+  const older = version < PROTOCOL_VERSION ? "agent" : "edge";
+  return `The agent speaks protocol ${version}, the edge ${PROTOCOL_VERSION}: upgrade the ${older}.`;
+}
+
+/** The version that a hello names, whatever the rest of it is like: what is far off may not parse. */
+function helloVersion(raw: unknown): number | null {
+  if (typeof raw !== "string" || raw.length > FRAME_BYTES) return null;
+  const hello = z.object({ t: z.literal("hello"), protocol: z.int() });
+  try {
+    return hello.safeParse(JSON.parse(raw)).data?.protocol ?? null;
+  } catch {
+    return null;
+  }
+}
+
 /** Application close codes: what the other side should do about it. */
 export const CLOSE = {
   /** Another process of the same agent took over: stop. */
@@ -25,6 +46,8 @@ export const CLOSE = {
   forbidden: 4003,
   /** The attempt is over for this agent: clean up, do not come back. */
   attemptOver: 4004,
+  /** Protocol versions that are too far apart: come back later, one side has to be upgraded. */
+  incompatible: 4005,
   /** A frame did not parse: a bug; reconnect. */
   badFrame: 4008,
   /** A viewer did not read: come back with the position in the reason. */
@@ -37,6 +60,14 @@ const name = z.string().min(1).max(64);
 const held = z.object({ build: buildIdSchema, attempt: attemptSchema });
 export type Held = z.infer<typeof held>;
 const holds = z.array(held).max(1_000);
+
+/** A word of a list that later versions may lengthen: one they added counts as `other`. */
+function oneOf<const T extends string>(words: readonly T[], other: T) {
+  return z
+    .string()
+    .max(64)
+    .transform((word) => words.find((known) => known === word) ?? other);
+}
 
 export const labelsSchema = z.record(
   z.string().regex(/^[a-z0-9][a-z0-9._-]{0,62}$/),
@@ -72,7 +103,7 @@ export const controlUpSchema = z.discriminatedUnion("t", [
     t: z.literal("reject"),
     build: buildIdSchema,
     attempt: attemptSchema,
-    code: z.enum(["busy", "draining", "policy", "unwell"]),
+    code: oneOf(["busy", "draining", "policy", "unwell"], "busy"),
     reason: z.string().max(500),
   }),
   /** The host is clean again and the slot is free. */
@@ -119,6 +150,12 @@ export const artifactNameSchema = z
   .max(192)
   .regex(/^[A-Za-z0-9_][A-Za-z0-9._+-]*$/);
 
+/** A media type without parameters (RFC 9110 section 8.3.1): it becomes a header of every download. */
+const mediaTypeSchema = z
+  .string()
+  .max(100)
+  .regex(/^[a-z0-9][a-z0-9!#$&^_.+-]*\/[a-z0-9][a-z0-9!#$&^_.+-]*$/);
+
 export const attemptUpSchema = z.discriminatedUnion("t", [
   /** Confirms the start (rule 3); sent again after every reconnect. */
   z.object({
@@ -136,7 +173,7 @@ export const attemptUpSchema = z.discriminatedUnion("t", [
     name: artifactNameSchema,
     size: z.int().min(0),
     sha256: sha256Schema,
-    content_type: z.string().max(100),
+    content_type: mediaTypeSchema,
   }),
   /** Asks for the right to send one part (rule 6). Parts count from 1. */
   z.object({ t: z.literal("ticket"), upload: uploadId, part: z.int().min(1).max(10_000) }),
@@ -149,7 +186,7 @@ export const attemptUpSchema = z.discriminatedUnion("t", [
   z.object({
     t: z.literal("result"),
     outcome: z.enum(["succeeded", "failed", "cancelled", "timed_out"]),
-    class: z.enum(END_CLASSES).nullable(),
+    class: oneOf(END_CLASSES, "agent_error").nullable(),
     reason: z.string().max(2_000).nullable(),
     last_seq: z.int().min(0),
     uploads: z.array(uploadId).max(ARTIFACT_FILES),

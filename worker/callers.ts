@@ -16,6 +16,12 @@ export async function requireCanceller(c: Context<AppEnv>): Promise<Caller> {
   return principal?.scope === "admin" ? "admin" : callerOf(c, principal);
 }
 
+/** Whether a token is shown that may list agents. One that is not valid is nobody's here. */
+export async function maySeeAgents(c: Context<AppEnv>): Promise<boolean> {
+  const principal = await authenticate(c).catch(() => null);
+  return principal?.scope === "admin" || principal?.scope === "build";
+}
+
 async function builder(c: Context<AppEnv>): Promise<Principal | null> {
   return readConfig(c.env).openBuilds ? authenticate(c) : requireScope(c, "build");
 }

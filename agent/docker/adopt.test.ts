@@ -107,6 +107,17 @@ test("an adopted container keeps its deadline", async () => {
   assert.equal((await handle.wait()).killed, "deadline");
 });
 
+test("an adopted container is not ended by a wall clock that was set meanwhile", async (t) => {
+  const owner = world.owner();
+  await crash(world.spec(owner, "echo ready; sleep 2"), 1, async () => true);
+  const real = Date.now;
+  t.mock.method(Date, "now", () => real() + 3_600_000);
+  const handle = await world.host.adopt(owner, "build");
+  assert.ok(handle);
+  const { code, killed } = await handle.wait();
+  assert.deepEqual({ code, killed }, { code: 0, killed: null });
+});
+
 test("output of which the engine dropped the beginning is not taken for complete", async () => {
   const owner = world.owner();
   const script = `yes 'a line of output, as long as such lines tend to be' | head -c ${150 * MIB}`;

@@ -90,12 +90,14 @@ export class Run implements RunHandle {
     this.#follow(this.#known.deadline_ms, true);
   }
 
-  /** Takes over a container that another process started. */
+  /**
+   * Takes over a container that another process started. Its deadline counts anew: when it started, only a wall clock
+   * could tell, which may have been set since. Its attempt knows better what is left, and ends it in time.
+   */
   async resume(found: Inspected): Promise<void> {
     if (found.State.Status === "created") return;
     if (found.State.Paused) await this.#engine.unpause(this.id);
-    const ran = Date.now() - Date.parse(found.State.StartedAt);
-    this.#follow(Math.max(0, this.#known.deadline_ms - ran), false);
+    this.#follow(this.#known.deadline_ms, false);
   }
 
   output(): AsyncIterable<Chunk> {

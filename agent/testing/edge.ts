@@ -179,7 +179,9 @@ export class TestEdge {
       const nonce = randomBytes(16).toString("hex");
       this.#nonces.add(nonce);
       json(response, 200, { nonce, time_ms: Date.now() + this.clock_ahead_ms });
-    } else if (url.pathname.startsWith("/agent/uploads/")) this.#part(bearer, body, url, response);
+    } else if (url.pathname.startsWith("/agent/uploads/") && request.headers["content-length"])
+      // The bucket must know beforehand how long a part is.
+      this.#part(bearer, body, url, response);
     else json(response, 401, { code: "unauthorized", detail: "Who are you?" });
   }
 

@@ -19,9 +19,13 @@ export async function listAgents(options: GlobalOptions): Promise<void> {
 /** One agent as cells; `now` in milliseconds since the epoch. */
 export function row(agent: AgentView, now: number): string[] {
   const labels = Object.entries(agent.labels).map(([name, value]) => `${name}=${value}`);
+  const { cordoned, unwell } = agent;
   const notes = [
     agent.draining ? "draining" : "",
-    agent.cordoned === null ? "" : `cordoned: ${agent.cordoned.replace(/^cordoned */, "")}`,
+    cordoned === null || cordoned === unwell
+      ? ""
+      : `cordoned: ${cordoned.replace(/^cordoned */, "")}`,
+    unwell === null ? "" : `unwell: ${unwell}`,
   ];
   const seen = agent.last_seen === null ? Number.NaN : Date.parse(agent.last_seen);
   return [

@@ -6,6 +6,7 @@ import { goArtifactPath, goPath } from "../../shared/recipes/go.ts";
 import type { EdgeClient } from "../edge-client.ts";
 import { CliError, EdgeRefusal, EXIT } from "../errors.ts";
 import { CUT, plainLine, readLog } from "../log-reader.ts";
+import { watchQueue } from "../queue-watch.ts";
 import { type GlobalOptions, openEdge } from "../settings.ts";
 import { type AskedTarget, parseTarget } from "../target.ts";
 import { duration, print, StatusLine, say } from "../terminal.ts";
@@ -15,8 +16,6 @@ export type BuildOptions = GlobalOptions & { wait: boolean };
 const acceptedSchema = z.looseObject({ build_id: buildIdSchema });
 type Accepted = z.infer<typeof acceptedSchema> & { location: string | null };
 
-/** Milliseconds between looks at the place in the queue. */
-const QUEUE_POLL_MS = 2_000;
 /** Milliseconds between rewrites of the status line. */
 const STATUS_MS = 250;
 
@@ -81,13 +80,16 @@ async function follow(client: EdgeClient, id: string): Promise<void> {
   let doing = "waiting";
   const show = () => status.set(`… ${doing} ${where}, ${duration(performance.now() - began)}`);
   const clock = status.shown ? setInterval(show, STATUS_MS) : undefined;
-  const queue = status.shown
-    ? setInterval(async () => {
-        const record = await client.build(id).catch(() => null);
-        if (record?.state === "queued") where = `in the queue at ${record.position ?? "its end"}`;
-        else if (record?.state === "running") where = `on ${record.agent ?? "an agent"}`;
-      }, QUEUE_POLL_MS)
-    : undefined;
+  const over = new AbortController();
+  void watchQueue(client, id, over.signal, {
+    waits: (how) => {
+      where = "in the queue";
+      status.say(`waiting: ${how}`);
+    },
+    runs: (agent) => {
+      where = `on ${agent ?? "an agent"}`;
+    },
+  });
   try {
     const log = readLog(client, id, {
       follow: true,
@@ -100,7 +102,7 @@ async function follow(client: EdgeClient, id: string): Promise<void> {
     }
   } finally {
     clearInterval(clock);
-    clearInterval(queue);
+    over.abort();
     status.end();
   }
 }

@@ -2,6 +2,7 @@
 import { parseBuildId } from "../../shared/builds.ts";
 import { CliError, EXIT } from "../errors.ts";
 import { CUT, plainLine, readLog } from "../log-reader.ts";
+import { watchQueue } from "../queue-watch.ts";
 import { type GlobalOptions, openEdge } from "../settings.ts";
 import { print, say } from "../terminal.ts";
 
@@ -15,7 +16,14 @@ export async function logs(text: string, options: LogsOptions): Promise<void> {
     follow: options.follow ?? false,
     onCut: () => say(CUT),
   });
-  for await (const entry of log) print(options.json ? JSON.stringify(entry) : plainLine(entry));
+  const over = new AbortController();
+  if (options.follow)
+    void watchQueue(client, id, over.signal, { waits: (how) => say(`waiting: ${how}`) });
+  try {
+    for await (const entry of log) print(options.json ? JSON.stringify(entry) : plainLine(entry));
+  } finally {
+    over.abort();
+  }
 }
 
 /** Ends a build, or our interest in it while others wait for it too. */

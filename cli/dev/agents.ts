@@ -89,9 +89,9 @@ export class LocalAgent {
     }
   }
 
-  /** Starts it; it connects by itself. */
-  start(): void {
-    const child = this.#spawn(["run"], {});
+  /** Starts it, with more variables for this process alone; it connects by itself. */
+  start(environment: Readonly<Record<string, string>> = {}): void {
+    const child = this.#spawn(["run"], environment);
     const began = performance.now();
     this.#child = child;
     this.#ended = new Promise((resolve) => {
@@ -173,7 +173,7 @@ export class LocalAgent {
     return `agent-${this.#options.number}`;
   }
 
-  #spawn(args: string[], environment: Record<string, string>): ChildProcess {
+  #spawn(args: string[], environment: Readonly<Record<string, string>>): ChildProcess {
     const { root, state, settings } = this.#options;
     const log = openSync(this.log, "a", 0o600);
     const inherited = Object.entries(process.env).filter(

@@ -26,6 +26,8 @@ export type StackOptions = {
   settings?: Readonly<Record<string, string>>;
   /** Settings of every agent, as RAILHEAD_AGENT_… variables. */
   agentSettings?: Readonly<Record<string, string>>;
+  /** Address at which an agent (the first is 0) reaches the Worker at `url`; the Worker's own by default. */
+  agentsVia?: (url: string, agent: number) => Promise<string>;
   /** Nobody will start on this folder again: `stop` also removes what the agents keep on the engine. */
   disposable?: boolean;
   /** Starts the Worker again when it ends unasked, and once the stack is ready also agents that crash. */
@@ -100,9 +102,10 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     if (options.disposable) ends.push(() => Promise.all(agents.map((agent) => agent.retire())));
     ends.push(() => endAgents(agents, edge));
     if (agents.length > 0) options.say(`Starting ${agents.map(({ name }) => name).join(", ")}.`);
-    for (const agent of agents) {
+    for (const [index, agent] of agents.entries()) {
       interrupt.throwIfAborted();
-      await agent.register(client);
+      const url = (await options.agentsVia?.(edge.url, index)) ?? edge.url;
+      await agent.register(new EdgeClient({ url, token, gitToken: null }));
       agent.start();
     }
     await ready(client, agents, interrupt);

@@ -4,11 +4,16 @@ import { request } from "node:http";
 export const DOCKER_SOCKET =
   process.env.DOCKER_HOST?.replace(/^unix:\/\//, "") ?? "/var/run/docker.sock";
 
-/** One call of the engine's API; the parsed answer. Rejects on a status of 400 and above. */
-export function engine<T>(method: string, path: string, body?: unknown): Promise<T> {
+/** One call of an engine's API; the parsed answer. Rejects on a status of 400 and above. */
+export function engine<T>(
+  method: string,
+  path: string,
+  body?: unknown,
+  socket = DOCKER_SOCKET,
+): Promise<T> {
   return new Promise((resolve, reject) => {
     const call = request(
-      { socketPath: DOCKER_SOCKET, method, path, headers: { "content-type": "application/json" } },
+      { socketPath: socket, method, path, headers: { "content-type": "application/json" } },
       (response) => {
         const chunks: Buffer[] = [];
         response.on("data", (chunk: Buffer) => chunks.push(chunk));

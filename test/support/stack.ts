@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { mkdir, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { loadIdentity } from "../../agent/identity.ts";
 import { type GitServer, type GitServerOptions, startGitServer } from "../../cli/dev/git-server.ts";
 import { processesOf } from "../../cli/dev/processes.ts";
 import { makeRepository, type RepositoryCommit } from "../../cli/dev/repository.ts";
@@ -114,7 +115,6 @@ export class TestStack {
   readonly #stack: Stack;
   readonly #repositories: Repositories;
   readonly #ends: (() => Promise<unknown>)[];
-  readonly #agentIds = new Set<string>();
   /** The build that each path was last accepted for. */
   readonly #accepted = new Map<string, string>();
 
@@ -275,9 +275,7 @@ export class TestStack {
   }
 
   async agents(): Promise<AgentView[]> {
-    const agents = await this.#stack.client.agents();
-    for (const { agent } of agents) this.#agentIds.add(agent);
-    return agents;
+    return await this.#stack.client.agents();
   }
 
   /** What an operator does to an agent, by its id. */
@@ -346,24 +344,23 @@ export class TestStack {
   /** Ends everything, and asserts that no process, container, volume or network of a build is left. */
   async close(): Promise<void> {
     try {
-      await this.agents().catch(() => []);
       await this.#stack.stop();
-      const ofBuilds = await this.#labelled("railhead.build");
+      const homes = this.#stack.agents.map(({ home }) => loadIdentity(home));
+      const ids = (await Promise.all(homes)).map(({ agent }) => agent);
+      const ofBuilds = await labelledOf(ids, "railhead.build");
       for (const agent of this.#stack.agents) await agent.retire();
       assert.deepEqual(ofBuilds, [], "left of builds");
-      assert.deepEqual(await this.#labelled(), [], "left of agents");
+      assert.deepEqual(await labelledOf(ids), [], "left of agents");
       assert.deepEqual(await processesUsing(this.folder), [], "processes left");
       assert.deepEqual(await disksIn(this.folder), [], "loop devices left");
     } finally {
       for (const end of this.#ends.reverse()) await end();
     }
   }
+}
 
-  /** What the agents have on the engine, of those with this label too. */
-  async #labelled(...labels: string[]): Promise<string[]> {
-    const found = [...this.#agentIds].map((agent) =>
-      labelled(`railhead.agent=${agent}`, ...labels),
-    );
-    return (await Promise.all(found)).flat();
-  }
+/** What these agents have on the engine that carries the labels too. */
+async function labelledOf(agents: readonly string[], ...labels: string[]): Promise<string[]> {
+  const found = agents.map((agent) => labelled(`railhead.agent=${agent}`, ...labels));
+  return (await Promise.all(found)).flat();
 }

@@ -18,13 +18,16 @@ import type { Target } from "../../shared/recipes/index.ts";
 import { ADMIN_TOKEN } from "./edge.ts";
 
 /** A socket whose frames wait until they are asked for. */
-class Frames<Down extends { t: string }, Up> {
+export class Frames<Down extends { t: string }, Up> {
   readonly socket: WebSocket;
+  /** Close code of the socket, once it is closed. */
+  readonly closed: Promise<number>;
   readonly #come: Down[] = [];
   #wake: () => void = () => {};
 
   constructor(socket: WebSocket, seen: (frame: Down) => void = () => {}) {
     this.socket = socket;
+    this.closed = new Promise((resolve) => socket.once("close", resolve));
     socket.on("message", (data) => {
       const text = String(data);
       if (text === PONG) return;
@@ -39,15 +42,19 @@ class Frames<Down extends { t: string }, Up> {
     this.socket.send(JSON.stringify(frame));
   }
 
-  /** The next frame of a type; others before it are dropped. */
-  async next<T extends Down["t"]>(t: T): Promise<Extract<Down, { t: T }>> {
+  /** The next frame of one of these types; others before it are dropped. Throws when the socket is closed instead. */
+  async next<T extends Down["t"]>(...types: T[]): Promise<Extract<Down, { t: T }>> {
     for (;;) {
       const frame = this.#come.shift();
-      if (frame?.t === t) return frame as Extract<Down, { t: T }>;
-      if (frame === undefined)
-        await new Promise<void>((resolve) => {
-          this.#wake = resolve;
-        });
+      if (frame !== undefined && (types as string[]).includes(frame.t))
+        return frame as Extract<Down, { t: T }>;
+      if (frame !== undefined) continue;
+      const come = new Promise<null>((resolve) => {
+        this.#wake = () => resolve(null);
+      });
+      const code = await Promise.race([come, this.closed]);
+      if (code !== null && this.#come.length === 0)
+        throw new Error(`closed with ${code} before a frame ${types.join(" or ")} came`);
     }
   }
 }
@@ -67,18 +74,26 @@ async function dial<Down extends { t: string }, Up>(
 }
 
 export type TestAgent = {
+  /** Its id at the edge. */
+  id: string;
   /** The next attempt that is assigned, accepted and started. */
   attempt(): Promise<TestAttempt>;
+  /** A further control socket of the same agent, before its hello. */
+  dial(): Promise<Frames<ControlDown, ControlUp>>;
   close(): void;
 };
 
-/** Registers an agent for `default` at the edge and connects it. */
-export async function startAgent(url: string, capacity = 8): Promise<TestAgent> {
+/** Registers an agent for `default` at the edge, with a token that may, and connects it. */
+export async function startAgent(
+  url: string,
+  capacity = 8,
+  token = ADMIN_TOKEN,
+): Promise<TestAgent> {
   const { publicKey, privateKey } = await generateKeyPair(PROOF_ALGORITHM, { extractable: true });
   const { kty, crv, x } = await exportJWK(publicKey);
   const registered = await fetch(`${url}/agent/register`, {
     method: "POST",
-    headers: { authorization: `Bearer ${ADMIN_TOKEN}`, "content-type": "application/json" },
+    headers: { authorization: `Bearer ${token}`, "content-type": "application/json" },
     body: JSON.stringify({
       name: `agent-${randomBytes(4).toString("hex")}`,
       pool: "default",
@@ -87,21 +102,20 @@ export async function startAgent(url: string, capacity = 8): Promise<TestAgent> 
     }),
   });
   const { agent } = (await registered.json()) as { agent: string };
-  const answer = await fetch(`${url}/agent/nonce?agent=${agent}`);
-  const { nonce } = (await answer.json()) as { nonce: string };
-  const proof = await new SignJWT({ aud: PROOF_AUDIENCE, sub: agent, nonce })
-    .setProtectedHeader({ alg: PROOF_ALGORITHM })
-    .sign(privateKey);
-  const control = await dial<ControlDown, ControlUp>(
-    `${url}/agent/control?agent=${agent}`,
-    proof,
-    (frame) => {
-      // At once, whenever the test gets round to it: the edge waits two seconds for this.
-      if (frame.t !== "assign") return;
-      const { build, attempt } = frame;
-      control.send({ t: "accept", build, attempt });
-    },
-  );
+  const connect = async (seen?: (frame: ControlDown) => void) => {
+    const answer = await fetch(`${url}/agent/nonce?agent=${agent}`);
+    const { nonce } = (await answer.json()) as { nonce: string };
+    const proof = await new SignJWT({ aud: PROOF_AUDIENCE, sub: agent, nonce })
+      .setProtectedHeader({ alg: PROOF_ALGORITHM })
+      .sign(privateKey);
+    return dial<ControlDown, ControlUp>(`${url}/agent/control?agent=${agent}`, proof, seen);
+  };
+  const control = await connect((frame) => {
+    // At once, whenever the test gets round to it: the edge waits two seconds for this.
+    if (frame.t !== "assign") return;
+    const { build, attempt } = frame;
+    control.send({ t: "accept", build, attempt });
+  });
   const alive = setInterval(() => control.socket.send(PING), PING_INTERVAL_MS);
   const instance = randomBytes(8).toString("hex");
   control.send({
@@ -119,16 +133,20 @@ export async function startAgent(url: string, capacity = 8): Promise<TestAgent> 
   });
   await control.next("welcome");
   return {
+    id: agent,
+    dial: () => connect(),
     async attempt() {
       const { build, attempt, lease, target } = await control.next("assign");
-      const socket = await dial<AttemptDown, AttemptUp>(
-        `${url}/agent/builds/${build}/attempts/${attempt}`,
-        lease,
-      );
-      socket.send({ t: "start", protocol: PROTOCOL_VERSION, instance, workspace: "w" });
+      const open = async () => {
+        const path = `/agent/builds/${build}/attempts/${attempt}`;
+        const socket = await dial<AttemptDown, AttemptUp>(url + path, lease);
+        socket.send({ t: "start", protocol: PROTOCOL_VERSION, instance, workspace: "w" });
+        return socket;
+      };
+      const socket = await open();
       const { credentials } = await socket.next("ready");
       const done = () => control.send({ t: "done", build, attempt });
-      return new TestAttempt(url, build, target, credentials, socket, done);
+      return new TestAttempt(url, build, target, credentials, socket, open, done);
     },
     close() {
       clearInterval(alive);
@@ -137,16 +155,29 @@ export async function startAgent(url: string, capacity = 8): Promise<TestAgent> 
   };
 }
 
+/** A file as an agent announces it. */
+export type Announced = Omit<Extract<AttemptUp, { t: "upload" }>, "t" | "upload">;
+type Answer<T extends AttemptDown["t"]> = Extract<AttemptDown, { t: T | "upload_failed" }>;
+
+/** What an honest agent announces of these bytes. */
+export function fileOf(name: string, bytes: Uint8Array): Announced {
+  const sha256 = createHash("sha256").update(bytes).digest("hex");
+  return { name, size: bytes.length, sha256, content_type: "application/gzip" };
+}
+
 /** One attempt that has started. */
 export class TestAttempt {
   readonly build: string;
   readonly target: Target;
   /** Authorization values for the fetch. */
   readonly credentials: string[];
+  /** A further socket of the same attempt, started. */
+  readonly dial: () => Promise<Frames<AttemptDown, AttemptUp>>;
+  readonly socket: Frames<AttemptDown, AttemptUp>;
   readonly #url: string;
-  readonly #socket: Frames<AttemptDown, AttemptUp>;
   readonly #done: () => void;
-  readonly #uploads: string[] = [];
+  /** Ids of all uploads that were announced. */
+  readonly announced: string[] = [];
   #seq = 0;
 
   constructor(
@@ -155,13 +186,15 @@ export class TestAttempt {
     target: Target,
     credentials: string[],
     socket: Frames<AttemptDown, AttemptUp>,
+    open: () => Promise<Frames<AttemptDown, AttemptUp>>,
     done: () => void,
   ) {
+    this.dial = open;
     this.#url = url;
     this.build = build;
     this.target = target;
     this.credentials = credentials;
-    this.#socket = socket;
+    this.socket = socket;
     this.#done = done;
   }
 
@@ -172,53 +205,49 @@ export class TestAttempt {
       const time = new Date().toISOString();
       return { seq: this.#seq, time, level: "info", msg, ...(stream ? { stream } : {}) };
     });
-    this.#socket.send({ t: "log", entries });
-    while ((await this.#socket.next("ack")).seq < this.#seq);
+    this.socket.send({ t: "log", entries });
+    while ((await this.socket.next("ack")).seq < this.#seq);
   }
 
-  /** Asks for an upload and sends its bytes; answers the status of each part. */
+  /** Uploads a file as an honest agent does. */
   async upload(name: string, bytes: Uint8Array): Promise<void> {
-    const upload = randomBytes(16).toString("hex");
-    this.#uploads.push(upload);
-    const sha256 = createHash("sha256").update(bytes).digest("hex");
-    const size = bytes.length;
-    this.#socket.send({
-      t: "upload",
-      upload,
-      name,
-      size,
-      sha256,
-      content_type: "application/gzip",
-    });
-    const { parts: count, part_size } = await this.#socket.next("upload_ready");
+    const { upload, answer } = await this.announce(fileOf(name, bytes));
+    if (answer.t === "upload_failed") throw new Error(answer.message);
     const parts: { part: number; etag: string }[] = [];
-    for (let part = 1; part <= count; part++) {
-      const body = bytes.subarray((part - 1) * part_size, part * part_size);
-      const response = await this.putPart(upload, part, await this.ticket(upload, part), body);
-      parts.push({ part, etag: ((await response.json()) as { etag: string }).etag });
+    for (let part = 1; part <= answer.parts; part++) {
+      const body = bytes.subarray((part - 1) * answer.part_size, part * answer.part_size);
+      parts.push({ part, etag: await this.sendPart(upload, part, body) });
     }
-    this.#socket.send({ t: "uploaded", upload, parts });
-    await this.#socket.next("upload_ok");
+    const end = await this.uploaded(upload, parts);
+    if (end.t === "upload_failed") throw new Error(end.message);
   }
 
-  /** Opens an upload without sending anything; its id. */
-  async openUpload(name: string, size: number, sha256: string): Promise<string> {
+  /** Announces a file, truly or not; its result will name it. */
+  async announce(file: Announced): Promise<{ upload: string; answer: Answer<"upload_ready"> }> {
     const upload = randomBytes(16).toString("hex");
-    this.#socket.send({
-      t: "upload",
-      upload,
-      name,
-      size,
-      sha256,
-      content_type: "application/gzip",
-    });
-    await this.#socket.next("upload_ready");
-    return upload;
+    this.announced.push(upload);
+    this.socket.send({ t: "upload", upload, ...file });
+    return { upload, answer: await this.socket.next("upload_ready", "upload_failed") };
+  }
+
+  /** Puts a part under a fresh ticket; its etag. Throws what the edge answers instead. */
+  async sendPart(upload: string, part: number, body: Uint8Array): Promise<string> {
+    const response = await this.putPart(upload, part, await this.ticket(upload, part), body);
+    if (!response.ok) throw new Error(`${response.status} ${await response.text()}`);
+    return ((await response.json()) as { etag: string }).etag;
+  }
+
+  async uploaded(
+    upload: string,
+    parts: { part: number; etag: string }[],
+  ): Promise<Answer<"upload_ok">> {
+    this.socket.send({ t: "uploaded", upload, parts });
+    return this.socket.next("upload_ok", "upload_failed");
   }
 
   async ticket(upload: string, part: number): Promise<string> {
-    this.#socket.send({ t: "ticket", upload, part });
-    return (await this.#socket.next("ticket")).ticket;
+    this.socket.send({ t: "ticket", upload, part });
+    return (await this.socket.next("ticket")).ticket;
   }
 
   putPart(
@@ -241,23 +270,23 @@ export class TestAttempt {
       outcome: "succeeded" | "failed" | "cancelled" | "timed_out";
     },
   ): Promise<void> {
-    this.#socket.send({
+    this.socket.send({
       t: "result",
       class: null,
       reason: null,
       last_seq: this.#seq,
-      uploads: this.#uploads,
+      uploads: this.announced,
       repositories: [],
       phases: {},
       ...end,
     });
-    await this.#socket.next("result_ok");
+    await this.socket.next("result_ok");
     this.#done();
-    this.#socket.socket.close();
+    this.socket.socket.close();
   }
 
   /** The edge's word to stop. */
   async cancelled(): Promise<string> {
-    return (await this.#socket.next("cancel")).reason;
+    return (await this.socket.next("cancel")).reason;
   }
 }

@@ -4,7 +4,7 @@ import { after, before, describe, test } from "node:test";
 import WebSocket from "ws";
 import { MESSAGES } from "../../shared/log.ts";
 import { until } from "../support/until.ts";
-import type { TestAttempt } from "./agent.ts";
+import { fileOf, type TestAttempt } from "./agent.ts";
 import { ADMIN_TOKEN, problemOf } from "./edge.ts";
 import { FAILED, openWorkshop, type Workshop } from "./workshop.ts";
 
@@ -165,8 +165,7 @@ describe("a build over HTTP", { timeout: 120_000 }, () => {
   test("a part is taken with its own ticket, its exact length and its own bytes only", async () => {
     const { attempt } = await shop.post();
     const bytes = Buffer.from("the bytes of one file");
-    const sha256 = createHash("sha256").update(bytes).digest("hex");
-    const upload = await attempt.openUpload("tool_linux_amd64.tar.gz", bytes.length, sha256);
+    const { upload } = await attempt.announce(fileOf("tool_linux_amd64.tar.gz", bytes));
     const ticket = await attempt.ticket(upload, 1);
     const put = async (...args: Parameters<TestAttempt["putPart"]>) => {
       const response = await attempt.putPart(...args);

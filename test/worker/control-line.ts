@@ -36,13 +36,15 @@ export async function json<T>(response: Response, status: number): Promise<T> {
 /** Whoever has the admin token, or the one of a request. */
 export class Operator {
   readonly base: string;
+  readonly #token: string;
 
-  constructor(base: string) {
+  constructor(base: string, token = ADMIN) {
     this.base = base;
+    this.#token = token;
   }
 
   call(path: string, init: RequestInit & { token?: string } = {}): Promise<Response> {
-    const { token = ADMIN, ...rest } = init;
+    const { token = this.#token, ...rest } = init;
     const headers = {
       authorization: `Bearer ${token}`,
       ...(rest.body === undefined ? {} : { "content-type": "application/json" }),

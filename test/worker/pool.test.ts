@@ -8,7 +8,7 @@ import { targetKey } from "../../shared/recipes/index.ts";
 import type { TargetRpc } from "../../worker/core/contracts.ts";
 import { TARGET } from "../support/pool-world.ts";
 import { until } from "../support/until.ts";
-import { ADMIN, json, Operator, prove, SECRETS } from "./control-line.ts";
+import { ADMIN, HELLO, json, Operator, prove, SECRETS } from "./control-line.ts";
 
 const server = createTestHarness({
   workers: [{ configPath: join(import.meta.dirname, "../../wrangler.toml"), secrets: SECRETS }],
@@ -101,6 +101,25 @@ test("a proof opens one socket, and none once a newer nonce was used", async () 
   line.socket.terminate();
 });
 
+test("a hello that arrives late, over a socket that was closed for a newer process, changes nothing", async () => {
+  const registered = await operator.register("latecomer");
+  const proof = await prove(registered, await operator.nonceOf(registered.agent));
+  const late = operator.dial(registered.agent, proof);
+  assert.equal(await late.opened, 101);
+  late.socket.pause();
+  const line = await operator.connect(registered, { instance: "second" });
+  await line.next("welcome");
+  late.say({ ...HELLO, instance: "first" });
+  late.socket.resume();
+  assert.equal((await late.end()).code, 4001);
+  line.socket.send("ping");
+  await until("a pong, or the end", () => line.pongs > 0 || line.closed !== null);
+  assert.equal((await agentNamed("latecomer"))?.status, "connected");
+  assert.equal(line.closed, null);
+  assert.deepEqual(late.frames, []);
+  line.socket.terminate();
+});
+
 test("a frame that is no frame closes the socket, an unknown one does not", async () => {
   const registered = await operator.register("babbler");
   const line = await operator.connect(registered);
@@ -162,6 +181,22 @@ test("a restarted process takes over; a copy on another engine is turned away", 
   await second.next("welcome");
   assert.equal((await first.end()).code, 4001);
   second.socket.terminate();
+});
+
+test("a hello that was on its way while a newer process took over changes nothing", async () => {
+  const registered = await operator.register("overtaken");
+  const old = operator.dial(
+    registered.agent,
+    await prove(registered, await operator.nonceOf(registered.agent)),
+  );
+  assert.equal(await old.opened, 101);
+  const line = await operator.connect(registered, { instance: "second" });
+  old.say({ ...HELLO, instance: "first" });
+  await line.next("welcome");
+  assert.equal((await old.end()).code, 4001);
+  assert.equal((await agentNamed("overtaken"))?.status, "connected");
+  assert.equal(line.closed, null);
+  line.socket.terminate();
 });
 
 test("a cordoned agent says why; a drained one hears of it; a removed one is refused at once", async () => {

@@ -139,7 +139,7 @@ export function agentRoutes(app: App): void {
         'This agent is not registered, or was removed. Register the host with "railhead agent register".',
       );
     c.header("cache-control", "no-store");
-    return c.json({ nonce }, 200);
+    return c.json({ nonce, time_ms: Date.now() }, 200);
   });
 
   app.openapi(controlRoute, async (c) => {

@@ -14,7 +14,7 @@ import { Problem } from "../../shared/problem.ts";
 import { goRepository } from "../../shared/recipes/go.ts";
 import { canRead } from "../access.ts";
 import type { App, AppEnv } from "../app.ts";
-import { requireCanceller } from "../callers.ts";
+import { maySeeAgents, requireCanceller } from "../callers.ts";
 import type { BuildView, Caller, CancelAnswer } from "../core/contracts.ts";
 import { chooseLogFormat, LOG_CONTENT_TYPES } from "../log-format.ts";
 import { serveLogSocket } from "../log-socket.ts";
@@ -32,6 +32,9 @@ const recordRoute = createRoute({
   method: "get",
   path: "/builds/{id}",
   summary: "How a build stands",
+  description:
+    "A build that waits has its position, the wait to expect from builds of its kind before it, and why it " +
+    "does not start now. With a token that may list agents the sentence also names those that take no new work, and why.",
   request: { params: idParam },
   responses: {
     200: json("The record.", buildRecordSchema),
@@ -98,7 +101,9 @@ const logRoute = createRoute({
 
 export function buildRoutes(app: App): void {
   app.openapi(recordRoute, async (c) => {
-    const { record } = await readableBuild(c, c.req.valid("param").id);
+    const view = await readableBuild(c, c.req.valid("param").id);
+    const telling = view.held_back.length > 0 && (await maySeeAgents(c));
+    const record = telling ? withAgents(view) : view.record;
     c.header("cache-control", "no-store");
     c.header("vary", "authorization");
     return c.json(withOrigin(new URL(c.req.url).origin, record), 200);
@@ -203,6 +208,13 @@ function resumePosition(header: string | undefined): number | null {
   if (!/^\d{1,15}$/.test(header))
     throw new Problem("bad_header", "Last-Event-ID is the id of an event of this log.");
   return Number(header);
+}
+
+/** The record with the reasons of agents that take no new work: a host's state is for those who may list agents. */
+function withAgents({ record, held_back }: BuildView): BuildRecord {
+  if (record.queue?.why == null) return record;
+  const why = `${record.queue.why} (${held_back.join("; ")})`;
+  return { ...record, queue: { ...record.queue, why } };
 }
 
 /** Objects know paths; a caller gets URLs. */

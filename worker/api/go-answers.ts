@@ -1,6 +1,7 @@
 /** What the Go face says: the same words for GET, POST and waiting. */
 import { isTerminal } from "../../shared/builds.ts";
 import { Problem } from "../../shared/problem.ts";
+import { describeWait } from "../../shared/queue.ts";
 import { type GoRequest, goArtifactPath, goPath, goRepository } from "../../shared/recipes/go.ts";
 import type { BuildSummary, TargetAnswer } from "../core/contracts.ts";
 import type { Resolved } from "../resolve.ts";
@@ -29,6 +30,7 @@ export function accepted(
     version,
     commit,
     position: build.position,
+    queue: build.queue,
     log: logUrl(origin, build.build_id),
     artifact: `${origin}${location}`,
   };
@@ -94,10 +96,11 @@ export function notBuilt(origin: string, request: GoRequest): Problem {
 
 function building(origin: string, build: BuildSummary): Problem {
   const log = logUrl(origin, build.build_id);
-  const { build_id, state, position } = build;
-  const place = position === null ? "" : ` at position ${position}`;
-  return new Problem("building", `Build ${build_id} is ${state}${place}. Its log: ${log}`, {
-    members: { build_id, state, position, log },
+  const { build_id, state, position, queue } = build;
+  const wait = describeWait(position, queue);
+  const standing = wait === "" ? state : `${state}: ${wait}`;
+  return new Problem("building", `Build ${build_id} is ${standing}. Its log: ${log}`, {
+    members: { build_id, state, position, queue, log },
     headers: { ...MISS_HEADERS, "retry-after": String(RETRY_SECONDS) },
   });
 }

@@ -2,6 +2,7 @@
 import * as z from "zod";
 import { BUILD_STATES, buildIdSchema, commitSchema } from "../../shared/builds.ts";
 import { WAIT_MAX_SECONDS } from "../../shared/limits.ts";
+import { queueSchema } from "../../shared/queue.ts";
 import type { App } from "../app.ts";
 import { json, problems } from "./documents.ts";
 import { getGo } from "./go-get.ts";
@@ -38,6 +39,7 @@ const acceptedSchema = z.object({
   version: z.string(),
   commit: commitSchema,
   position: z.int().nullable(),
+  queue: queueSchema.nullable(),
   log: z.string(),
   artifact: z.string(),
 });

@@ -4,7 +4,7 @@ import { test } from "node:test";
 import { isTerminal } from "../../shared/builds.ts";
 import { MAX_ATTEMPTS } from "../../shared/limits.ts";
 import type { LogEntry } from "../../shared/log.ts";
-import { BUILD_ID, BuildWorld, requestOf } from "../../test/support/build.ts";
+import { BUILD_ID, BuildWorld, NEXT, requestOf } from "../../test/support/build.ts";
 
 const STORMS = 80;
 const STEPS = 60;
@@ -37,7 +37,7 @@ class Storm {
     this.world.store.failAfter = flaky(15);
     this.world.admission = () => {
       flaky(20)();
-      return { kind: "ok", position: 1 };
+      return { kind: "ok", place: NEXT };
     };
   }
 
@@ -50,7 +50,7 @@ class Storm {
     // The storm is over: everything comes to its end by itself.
     this.world.store.fail = () => {};
     this.world.store.failAfter = () => {};
-    this.world.admission = () => ({ kind: "ok", position: 1 });
+    this.world.admission = () => ({ kind: "ok", place: NEXT });
     await this.world.ringOut();
     await this.#checkEnd();
   }

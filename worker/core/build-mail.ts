@@ -2,7 +2,7 @@
 import type { BuildPorts } from "./build-ports.ts";
 import { recordOf } from "./build-record.ts";
 import type { BuildRow, BuildRows } from "./build-rows.ts";
-import type { Ended, EnqueueAnswer } from "./contracts.ts";
+import type { Ended, EnqueueAnswer, QueuePlace } from "./contracts.ts";
 import type { Message } from "./outbox.ts";
 
 type Refused = Extract<EnqueueAnswer, { kind: "refused" }>;
@@ -19,7 +19,7 @@ export class Mail {
   readonly #rows: BuildRows;
   readonly #events: MailEvents;
   #answer: EnqueueAnswer | null = null;
-  #asking: Promise<number | null> | null = null;
+  #asking: Promise<QueuePlace | null> | null = null;
 
   constructor(ports: BuildPorts, rows: BuildRows, events: MailEvents) {
     this.#ports = ports;
@@ -33,8 +33,8 @@ export class Mail {
   }
 
   /** The place in the queue at which the pool took the build. */
-  get admittedAt(): number | null {
-    return this.#answer?.kind === "ok" ? this.#answer.position : null;
+  get admittedAt(): QueuePlace | null {
+    return this.#answer?.kind === "ok" ? this.#answer.place : null;
   }
 
   /** Delivers one row of the outbox; throws to have it sent again. */
@@ -61,7 +61,7 @@ export class Mail {
   }
 
   /** Place in the queue, asked once for all who want to know at the same moment; null when the pool does not say. */
-  async position(row: BuildRow): Promise<number | null> {
+  async place(row: BuildRow): Promise<QueuePlace | null> {
     if (row.stage !== "queued") return null;
     this.#asking ??= this.#ask(row).finally(() => {
       this.#asking = null;
@@ -69,19 +69,22 @@ export class Mail {
     return this.#asking;
   }
 
-  async #ask(row: BuildRow): Promise<number | null> {
+  async #ask(row: BuildRow): Promise<QueuePlace | null> {
     try {
-      return (await this.#ports.pool(row.pool).place(row.id))?.position ?? null;
+      return await this.#ports.pool(row.pool).place(row.id);
     } catch {
       return null;
     }
   }
 
   async #enqueue(row: BuildRow): Promise<void> {
+    // The pool has it: an attempt that it began has started.
+    if (row.stage === "running" || row.stage === "publishing") return;
     this.#answer = null;
     const answer = await this.#ports.pool(row.pool).enqueue({
       build_id: row.id,
-      expected: row.attempt + 1,
+      // One that was minted is begun again, should the pool that asked for it have forgotten.
+      expected: row.stage === "assigned" ? row.attempt : row.attempt + 1,
       recipe: row.target.recipe,
       needs: {},
       caller: row.posted_by,

@@ -202,8 +202,36 @@ test("a completion whose answer got lost is settled by a look at the key", async
   const bytes = Buffer.alloc(SINGLE_PUT_BYTES + 10, 7);
   const upload = "d".repeat(32);
   await assert.rejects(world.upload(1, "big.tar.gz", bytes, upload));
-  await world.receive(1, { t: "uploaded", upload, parts: [{ part: 1, etag: "x" }] });
+  const parts = [1, 2].map((part) => ({ part, etag: "x" }));
+  await world.receive(1, { t: "uploaded", upload, parts });
   assert.equal(world.last("upload_ok").upload, upload);
+});
+
+test("parts that are missing, too many or named twice never make a file", async () => {
+  const world = new BuildWorld();
+  await world.open();
+  await world.start();
+  const file = { t: "upload", sha256: "a".repeat(64), content_type: "x" } as const;
+  for (const [i, numbers] of [[], [1], [2], [1, 1], [1, 1, 2], [1, 2, 3]].entries()) {
+    const upload = String(i).repeat(32);
+    await world.receive(1, { ...file, upload, name: `${i}.gz`, size: SINGLE_PUT_BYTES + 1 });
+    const parts = numbers.map((part) => ({ part, etag: "x" }));
+    await world.receive(1, { t: "uploaded", upload, parts });
+    assert.equal(world.last("upload_failed").upload, upload);
+  }
+});
+
+test("an attempt that opens one upload after the other is stopped, whatever it calls them", async () => {
+  const world = new BuildWorld();
+  await world.open();
+  await world.start();
+  const file = { t: "upload", size: 3, sha256: "a".repeat(64), content_type: "x" } as const;
+  for (let n = 0; n < 1_000; n++) {
+    const upload = n.toString(16).padStart(32, "0");
+    await world.receive(1, { ...file, upload, name: "a.tar.gz" });
+  }
+  assert.equal(world.last("upload_failed").code, "fatal");
+  assert.ok(world.count("upload_ready") < 200);
 });
 
 test("bytes that are not those announced need a fresh upload, twice at most", async () => {

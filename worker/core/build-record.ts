@@ -2,21 +2,24 @@
 import type { BuildRecord, BuildState } from "../../shared/builds.ts";
 import { artifactPath, filePath } from "../../shared/recipes/index.ts";
 import type { AttemptRow, BuildRow } from "./build-rows.ts";
-import type { BuildSummary } from "./contracts.ts";
+import type { BuildSummary, QueuePlace } from "./contracts.ts";
 
 export function stateOf(row: BuildRow): BuildState {
   if (row.outcome !== null) return row.outcome;
   return row.stage === "running" || row.stage === "publishing" ? "running" : "queued";
 }
 
-/** `position` in the queue, 1 = next; null when it is not known or the build does not wait. */
-export function summaryOf(row: BuildRow, position: number | null): BuildSummary {
+/** `place` in the queue; null when it is not known or the build does not wait. */
+export function summaryOf(row: BuildRow, place: QueuePlace | null): BuildSummary {
+  const state = stateOf(row);
+  const waits = state === "queued" ? place : null;
   return {
     build_id: row.id,
-    state: stateOf(row),
+    state,
     class: row.class,
     reason: row.reason,
-    position: stateOf(row) === "queued" ? position : null,
+    position: waits?.position ?? null,
+    queue: waits && { expected_wait_ms: waits.expected_wait_ms, why: waits.why },
     attempt: row.attempt,
     commit: row.target.commit,
   };
@@ -25,11 +28,11 @@ export function summaryOf(row: BuildRow, position: number | null): BuildSummary 
 export function recordOf(
   row: BuildRow,
   attempt: AttemptRow | null,
-  position: number | null,
+  place: QueuePlace | null,
 ): BuildRecord {
   const { target } = row;
   return {
-    ...summaryOf(row, position),
+    ...summaryOf(row, place),
     recipe: target.recipe,
     target,
     agent: attempt?.name ?? null,

@@ -16,6 +16,8 @@ import { fileKey, type ManifestFile } from "./manifest.ts";
 
 /** Uploads of one file that may fail before the attempt does: the first and two fresh ones. */
 const TRIES = 3;
+/** Uploads that one attempt may open, with those it gave up: an honest agent needs a few more than it has files. */
+const ATTEMPT_UPLOADS = 8 * ARTIFACT_FILES;
 /** Bytes of an upload's nonce in its key. */
 const NONCE_BYTES = 16;
 
@@ -156,6 +158,7 @@ export class Uploads {
     if (row.state === "stored") return { t: "upload_ok", upload: frame.upload };
     if (row.upload_id !== null) {
       const parts = frame.parts.toSorted((a, b) => a.part - b.part);
+      if (!isWhole(parts, row.size)) return this.#fail(row, "The parts do not make one file.");
       // An unknown upload was completed by an answer that got lost: the look at the key below settles it.
       if ((await store.completeUpload(row.key, row.upload_id, parts)) === "mismatch")
         return this.#fail(row, "The parts do not make one file.");
@@ -190,10 +193,13 @@ export class Uploads {
   }
 
   #whyNot(attempt: number, frame: Frame<"upload">): string | null {
-    const live = this.#ports.sql.exec<{ name: string; state: UploadRow["state"] }>(
-      "SELECT name, state FROM uploads WHERE attempt = ? AND state <> 'failed'",
+    const opened = this.#ports.sql.exec<{ name: string; state: UploadRow["state"] }>(
+      "SELECT name, state FROM uploads WHERE attempt = ?",
       attempt,
     );
+    if (opened.length >= ATTEMPT_UPLOADS)
+      return `An attempt opens at most ${ATTEMPT_UPLOADS} uploads.`;
+    const live = opened.filter(({ state }) => state !== "failed");
     if (frame.size > ARTIFACT_BYTES) return `A file has at most ${ARTIFACT_BYTES} bytes.`;
     const others = live.filter(({ name }) => name !== frame.name);
     if (others.length >= ARTIFACT_FILES)
@@ -215,6 +221,11 @@ function isSame(row: UploadRow, attempt: number, frame: Frame<"upload">): boolea
     row.size === frame.size &&
     row.sha256 === frame.sha256
   );
+}
+
+/** Whether each part of the file is there once. */
+function isWhole(sorted: readonly { part: number }[], size: number): boolean {
+  return sorted.length === partsOf(size) && sorted.every(({ part }, i) => part === i + 1);
 }
 
 function partsOf(size: number): number {

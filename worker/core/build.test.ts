@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { ATTEMPT_DEADLINE_MS, ATTEMPT_GRACE_MS, QUEUE_DEADLINE_MS } from "../../shared/limits.ts";
-import { BUILD_ID, BuildWorld, requestOf, TARGET } from "../../test/support/build.ts";
+import { AGENT, BUILD_ID, BuildWorld, NEXT, requestOf, TARGET } from "../../test/support/build.ts";
 
 test("a build goes from the queue over a running attempt to its publication", async () => {
   const world = new BuildWorld();
@@ -36,6 +36,34 @@ test("a build goes from the queue over a running attempt to its publication", as
     world.told.map(({ verb }) => verb),
     ["catalog", "catalog", "ended", "catalog"],
   );
+});
+
+test("a pool whose answer got lost is told of the attempt that it began, not asked for another", async () => {
+  const world = new BuildWorld();
+  world.admission = () => {
+    throw new Error("the answer got lost");
+  };
+  await world.open();
+  const begun = await world.build.begin(1, AGENT);
+  assert.equal(begun.kind, "ok");
+  world.admission = () => ({ kind: "ok", place: NEXT });
+  await world.ring();
+  assert.deepEqual(
+    world.jobs.map(({ expected }) => expected),
+    [1, 1],
+  );
+});
+
+test("a build that runs is not put into the queue again", async () => {
+  const world = new BuildWorld();
+  world.admission = () => {
+    throw new Error("the answer got lost");
+  };
+  await world.open();
+  await world.start();
+  await world.ring();
+  assert.equal(world.jobs.length, 1);
+  assert.equal(await world.state(), "running");
 });
 
 test("the log of an ended build moves to the bucket as it was read", async () => {
@@ -84,7 +112,7 @@ test("a build that the pool refuses leaves nothing behind", async () => {
   assert.equal(world.ports.alarm.at, null);
   assert.equal(await world.build.summary(), null);
   await world.build.alarm();
-  world.admission = () => ({ kind: "ok", position: 1 });
+  world.admission = () => ({ kind: "ok", place: NEXT });
   await world.open();
   assert.equal(await world.state(), "queued");
 });
@@ -95,7 +123,7 @@ test("a poster who was told yes while the pool was away is never refused later",
     throw new Error("the pool restarts");
   };
   await world.open();
-  world.admission = () => ({ kind: "ok", position: 1 });
+  world.admission = () => ({ kind: "ok", place: NEXT });
   await world.ring();
   assert.deepEqual(
     world.jobs.map(({ admission }) => admission),

@@ -114,8 +114,8 @@ export class BuildCore implements BuildRpc {
     if (row === null) return this.#mail.refusal ?? this.ensure(id, request);
     // The pool could not be asked. The caller is told yes, so from here on the pool must take it.
     if (row.admission === "asked") this.#parts.rows.patch({ admission: "promised" });
-    const position = known === null ? this.#mail.admittedAt : await this.#mail.position(row);
-    return { kind: "ok", build: summaryOf(row, position) };
+    const place = known === null ? this.#mail.admittedAt : await this.#mail.place(row);
+    return { kind: "ok", build: summaryOf(row, place) };
   }
 
   // ---- for the Pool -----------------------------------------------------------------------------
@@ -145,15 +145,16 @@ export class BuildCore implements BuildRpc {
 
   async summary(): Promise<BuildSummary | null> {
     const row = this.#row();
-    return row && summaryOf(row, await this.#mail.position(row));
+    return row && summaryOf(row, await this.#mail.place(row));
   }
 
   async view(): Promise<BuildView | null> {
     const row = this.#row();
     if (row === null) return null;
-    const position = await this.#mail.position(row);
-    const record = recordOf(row, this.#parts.rows.attempt(row.attempt), position);
-    return { record, repositories: row.repositories, posted_by: row.posted_by };
+    const place = await this.#mail.place(row);
+    const record = recordOf(row, this.#parts.rows.attempt(row.attempt), place);
+    const { repositories, posted_by } = row;
+    return { record, repositories, posted_by, held_back: place?.held_back ?? [] };
   }
 
   async log(after: number, max_bytes: number, wait_ms: number): Promise<LogPage | null> {

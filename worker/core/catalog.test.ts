@@ -22,6 +22,7 @@ function record(serial: number, extra: Partial<BuildRecord> = {}): BuildRecord {
     class: null,
     reason: null,
     position: null,
+    queue: null,
     attempt: 1,
     agent: null,
     commit: null,

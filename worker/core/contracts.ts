@@ -5,6 +5,7 @@
 import type { BuildRecord, BuildState, EndClass } from "../../shared/builds.ts";
 import type { AgentView, RegisterRequest } from "../../shared/identity.ts";
 import type { LogEntry } from "../../shared/log.ts";
+import type { Queue } from "../../shared/queue.ts";
 import type { Target } from "../../shared/recipes/index.ts";
 
 /** Who asked, for rates and the right to cancel: `token:<id>`, `admin` or `ip:<address>`. */
@@ -28,6 +29,7 @@ export type BuildSummary = {
   class: EndClass | null;
   reason: string | null;
   position: number | null;
+  queue: Queue | null;
   attempt: number;
   commit: string | null;
 };
@@ -78,7 +80,13 @@ export type LogPage = {
 };
 
 /** The record with what access needs beside what is shown. */
-export type BuildView = { record: BuildRecord; repositories: string[]; posted_by: Caller };
+export type BuildView = {
+  record: BuildRecord;
+  repositories: string[];
+  posted_by: Caller;
+  /** QueuePlace.held_back of a build that waits. */
+  held_back: string[];
+};
 
 export interface BuildRpc {
   /** Creates the build, or joins it with one more caller and credential. Idempotent (rule 2). */
@@ -118,7 +126,8 @@ export type Job = {
 };
 
 export type EnqueueAnswer =
-  | { kind: "ok"; position: number }
+  /** `place`: null once an agent has it. */
+  | { kind: "ok"; place: QueuePlace | null }
   | { kind: "refused"; code: "rate_limited" | "queue_full"; retry_after_s: number };
 
 export type Ended = {
@@ -130,13 +139,11 @@ export type Ended = {
   running_ms: number | null;
 };
 
-export type QueuePlace = {
+export type QueuePlace = Queue & {
   /** 1 = next. */
   position: number;
-  /** Milliseconds, from history; null without any. */
-  expected_wait_ms: number | null;
-  /** Why not now ("no agent serves go"; "all 2 slots are busy"); null when it is about to start. */
-  why: string | null;
+  /** The agents that could take it but take no new work, each with its reason: for those who may list agents. */
+  held_back: string[];
 };
 
 export type PoolStats = {

@@ -12,6 +12,9 @@ const BUCKETS: Record<HistogramName, readonly number[]> = {
   run_seconds: [0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600],
 };
 
+/** Builds that a mean of run times remembers: what happened long ago counts less and less. */
+const MEAN_OVER = 50;
+
 /** `le` of the row that holds what is above every bucket; SQLite has no infinity to write down. */
 const ABOVE = 1e9;
 
@@ -42,15 +45,25 @@ export class PoolMetrics {
       ended.class ?? "",
     );
     if (ended.queued_ms !== null) this.observe("queue_seconds", ended.queued_ms / 1000);
-    if (ended.running_ms !== null) this.observe("run_seconds", ended.running_ms / 1000);
+    if (ended.running_ms === null) return;
+    this.observe("run_seconds", ended.running_ms / 1000);
+    this.#sql.exec(
+      `INSERT INTO run_means (recipe, count, mean_ms) VALUES (?1, 1, ?2)
+       ON CONFLICT (recipe) DO UPDATE SET count = MIN(count + 1, ?3),
+         mean_ms = mean_ms + (?2 - mean_ms) / MIN(count + 1, ?3)`,
+      ended.recipe,
+      ended.running_ms,
+      MEAN_OVER,
+    );
   }
 
-  /** Milliseconds that builds ran on average; null before the first has ended. */
-  meanRunMs(): number | null {
-    const row = this.#sql.exec<{ count: number | null; sum: number | null }>(
-      "SELECT SUM(count) AS count, SUM(sum) AS sum FROM observations WHERE histogram = 'run_seconds'",
-    )[0];
-    return row?.count ? ((row.sum ?? 0) * 1000) / row.count : null;
+  /** Milliseconds that builds of a recipe ran on average lately; null before the first has ended. */
+  meanRunMs(recipe: string): number | null {
+    const rows = this.#sql.exec<{ mean_ms: number }>(
+      "SELECT mean_ms FROM run_means WHERE recipe = ?",
+      recipe,
+    );
+    return rows[0]?.mean_ms ?? null;
   }
 
   snapshot(): Pick<PoolStats, "ended" | "histograms"> {

@@ -109,6 +109,7 @@ test("an agent is listed with what it runs and when it was last heard of", async
       last_seen: new Date(world.now).toISOString(),
       draining: false,
       cordoned: null,
+      unwell: null,
     },
   ]);
 });

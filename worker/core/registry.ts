@@ -17,6 +17,9 @@ export interface Wire {
   close(agent: string, keep: number | null, code: number, reason: string): void;
 }
 
+/** Why an agent gets no work although it is connected: by its operator, its own finding, or because it ends. */
+export type HeldBack = { kind: "cordoned" | "unwell" | "draining"; reason: string };
+
 export type Hello = Extract<ControlUp, { t: "hello" }>;
 
 export type Agent = {
@@ -224,11 +227,11 @@ export class Registry {
     return false;
   }
 
-  /** Why it would get no work although it is connected; null when nothing holds it back. */
-  heldBack(agent: Agent): string | null {
-    if (agent.cordon !== null) return agent.cordon;
-    if (agent.unwell !== null) return agent.unwell;
-    return agent.draining ? "it is draining" : null;
+  /** Null when nothing holds it back. */
+  heldBack(agent: Agent): HeldBack | null {
+    if (agent.cordon !== null) return { kind: "cordoned", reason: agent.cordon };
+    if (agent.unwell !== null) return { kind: "unwell", reason: agent.unwell };
+    return agent.draining ? { kind: "draining", reason: "it is about to end" } : null;
   }
 
   view(agent: Agent, running: Held[]): AgentView {
@@ -247,6 +250,7 @@ export class Registry {
       last_seen: seen === null ? null : new Date(seen).toISOString(),
       draining: agent.draining && status !== "gone",
       cordoned: agent.cordon ?? agent.unwell,
+      unwell: agent.unwell,
     };
   }
 

@@ -176,11 +176,8 @@ export class Control {
 
   #accept(agent: Agent, held: Held): void {
     const lease = this.#leaseOf(agent, held);
-    if (lease === null || lease.state === "losing") {
-      const late = { agent: agent.agent, build: held.build, attempt: held.attempt };
-      this.tellCancel(late, "it was accepted too late and went to another agent");
-      return;
-    }
+    // Too late: the Build refuses the attempt once it is lost. A cancel could come before that, and end the build.
+    if (lease === null || lease.state === "losing") return;
     this.#recovery.accepted(lease);
     if (lease.cancel !== null) this.tellCancel(lease, lease.cancel);
   }

@@ -25,17 +25,14 @@ test("an assign that is not accepted in two seconds goes to another agent under 
   assert.equal(world.pool.agents().find(({ name }) => name === "deaf")?.status, "suspect");
 });
 
-test("an accept that comes too late is answered with a cancel", async () => {
+test("an accept that comes too late cancels nothing: the Build itself refuses that attempt", async () => {
   const world = new PoolWorld();
   const slow = await world.agent("slow");
   await world.enqueue("b1");
   const other = await world.agent("other");
   await world.pass(2_000, [slow, other]);
   await slow.say({ t: "accept", build: "b1", attempt: 1 });
-  assert.deepEqual(
-    slow.received("cancel").map(({ build, attempt }) => `${build}/${attempt}`),
-    ["b1/1"],
-  );
+  assert.deepEqual(slow.received("cancel"), []);
   assert.equal(world.pool.agents().find(({ name }) => name === "slow")?.status, "connected");
 });
 
@@ -241,6 +238,27 @@ test("a busy agent is passed over, and asked again later", async () => {
   assert.deepEqual(agent.assigned(), ["b1/1", "b1/2"]);
 });
 
+test("finishing a build that the pool knows nothing of frees the slot it took", async () => {
+  const world = new PoolWorld();
+  const agent = await world.agent("a");
+  await world.enqueue("b1");
+  await agent.say({ t: "reject", build: "b1", attempt: 1, code: "busy", reason: "one is here" });
+  assert.deepEqual(agent.assigned(), ["b1/1"]);
+  await agent.say({ t: "done", build: "unknown", attempt: 3 });
+  assert.deepEqual(agent.assigned(), ["b1/1", "b1/2"]);
+});
+
+test("word of the end of an attempt that is another's by now frees nobody's slot", async () => {
+  const { world, agent } = await running();
+  await agent.say({ t: "done", build: "b1", attempt: 7 });
+  const other = await world.agent("other");
+  await other.say({ t: "done", build: "b1", attempt: 1 });
+  await other.say({ t: "accept", build: "b1", attempt: 1 });
+  await world.pass(120_000, [agent, other]);
+  assert.deepEqual(agent.assigned(), ["b1/1"]);
+  assert.equal(world.build("b1").lostCalls.length, 0);
+});
+
 test("an agent whose policy refuses a build never sees it again; another one may take it", async () => {
   const world = new PoolWorld();
   const strict = await world.agent("strict");
@@ -272,7 +290,7 @@ test("a cordoned agent gets nothing new until it is uncordoned", async () => {
   world.pool.control.act(agent.id, "cordon", "kernel update");
   await world.enqueue("b1");
   assert.deepEqual(agent.assigned(), []);
-  assert.equal(world.pool.place("b1")?.why, "no agent takes new work (a: kernel update)");
+  assert.equal(world.pool.place("b1")?.why, "no agent takes new work: 1 agent is cordoned");
   assert.equal(world.pool.agents()[0]?.cordoned, "kernel update");
   world.pool.control.act(agent.id, "uncordon", "");
   await world.settle();

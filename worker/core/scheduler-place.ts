@@ -1,6 +1,6 @@
 /** Which agent a build goes to, and how to tell a caller why it does not go yet. Pure. */
 import type { AgentView } from "../../shared/identity.ts";
-import type { Agent } from "./registry.ts";
+import type { Agent, HeldBack } from "./registry.ts";
 import type { JobRow } from "./scheduler-store.ts";
 
 /** An agent with at least one free slot. */
@@ -11,8 +11,7 @@ export type Standing = {
   agent: Agent;
   used: number;
   status: AgentView["status"];
-  /** Why it gets no work although it is connected. */
-  heldBack: string | null;
+  heldBack: HeldBack | null;
 };
 
 type Wanted = Pick<JobRow, "recipe" | "needs" | "refusals">;
@@ -64,7 +63,7 @@ export function isRefusedByAll(standings: Standing[], job: Wanted): boolean {
   return able.length > 0 && able.every(({ agent }) => Object.hasOwn(job.refusals, agent.agent));
 }
 
-/** Why a waiting build does not start now, as the end of "It waits because …". */
+/** Why a waiting build does not start now, as the end of "It waits because …". Names no agent but those that refuse it. */
 export function whyNot(standings: Standing[], job: Wanted): string {
   const serving = standings.filter(({ agent }) => agent.recipes.includes(job.recipe));
   if (serving.length === 0) return `no agent serves ${job.recipe}`;
@@ -74,38 +73,64 @@ export function whyNot(standings: Standing[], job: Wanted): string {
   const present = fitting.filter(({ status }) => status === "connected");
   if (present.length === 0) return "no agent that could take it is connected";
   const working = present.filter(({ heldBack }) => heldBack === null);
-  if (working.length === 0)
-    return `no agent takes new work (${present.map(({ agent, heldBack }) => `${agent.name}: ${heldBack}`).join("; ")})`;
+  const aside = asideText(present);
+  if (working.length === 0) return `no agent takes new work: ${aside}`;
   const willing = working.filter(({ agent }) => !Object.hasOwn(job.refusals, agent.agent));
   if (willing.length === 0)
     return `the connected agents refuse it (${Object.values(job.refusals).join("; ")})`;
-  const slots = willing.reduce((sum, { agent }) => sum + agent.capacity, 0);
-  const free = willing.reduce(
-    (sum, { agent, used }) => sum + Math.max(0, agent.capacity - used),
-    0,
-  );
-  if (free > 0) return "other builds are before it";
-  return slots === 1 ? "the only slot is busy" : `all ${slots} slots are busy`;
+  const { slots, free } = slotsOf(willing);
+  if (free > 0) return "a slot is free and about to be given out";
+  const busy = slots === 1 ? "the only slot is busy" : `all ${slots} slots are busy`;
+  return aside === "" ? busy : `${busy}; ${aside}`;
 }
 
-/** Milliseconds until place `position` of the line starts, when builds run `meanRunMs` each; null without history or slots. */
+/** The connected agents that could take a build but get no new work, each with its reason: for those who may list agents. */
+export function heldBackFrom(standings: Standing[], job: Wanted): string[] {
+  return standings.flatMap(({ agent, status, heldBack }) =>
+    status === "connected" && heldBack !== null && serves(agent, job)
+      ? [`${agent.name} is ${heldBack.kind}: ${heldBack.reason}`]
+      : [],
+  );
+}
+
+/**
+ * Milliseconds until place `position` of the line starts, when builds run `meanRunMs` each; null without history or
+ * slots. An estimate: those before it may be of another kind, and those that run may be nearly done.
+ */
 export function expectedWait(
   standings: Standing[],
   job: Wanted,
   position: number,
   meanRunMs: number | null,
 ): number | null {
-  const working = standings.filter(
-    ({ agent, status, heldBack }) =>
-      status === "connected" && heldBack === null && serves(agent, job),
+  const { slots, free } = slotsOf(
+    standings.filter(
+      ({ agent, status, heldBack }) =>
+        status === "connected" && heldBack === null && serves(agent, job),
+    ),
   );
-  const slots = working.reduce((sum, { agent }) => sum + agent.capacity, 0);
   if (meanRunMs === null || slots === 0) return null;
-  const free = working.reduce(
-    (sum, { agent, used }) => sum + Math.max(0, agent.capacity - used),
-    0,
-  );
   return Math.round((Math.max(0, position - free) / slots) * meanRunMs);
+}
+
+function slotsOf(standings: Standing[]): { slots: number; free: number } {
+  let slots = 0;
+  let free = 0;
+  for (const { agent, used } of standings) {
+    slots += agent.capacity;
+    free += Math.max(0, agent.capacity - used);
+  }
+  return { slots, free };
+}
+
+/** `2 agents are cordoned, 1 agent is unwell`; empty when none is held back. */
+function asideText(standings: Standing[]): string {
+  const counts = new Map<string, number>();
+  for (const { heldBack } of standings)
+    if (heldBack) counts.set(heldBack.kind, (counts.get(heldBack.kind) ?? 0) + 1);
+  return Array.from(counts, ([kind, n]) => `${n} ${n === 1 ? "agent is" : "agents are"} ${kind}`)
+    .sort()
+    .join(", ");
 }
 
 function labelsText(labels: Record<string, string>): string {

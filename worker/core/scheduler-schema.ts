@@ -65,4 +65,11 @@ export const SCHEDULER_MIGRATIONS: readonly (readonly string[])[] = [
     ) STRICT, WITHOUT ROWID`,
   ],
   ["ALTER TABLE agents ADD COLUMN departed INTEGER NOT NULL DEFAULT 0"],
+  [
+    `CREATE TABLE run_means (
+      recipe TEXT PRIMARY KEY,
+      count INTEGER NOT NULL,
+      mean_ms REAL NOT NULL
+    ) STRICT, WITHOUT ROWID`,
+  ],
 ];

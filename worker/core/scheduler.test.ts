@@ -1,11 +1,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { NEXT } from "../../test/support/build.ts";
 import { PoolWorld } from "../../test/support/pool-world.ts";
 
 test("a build goes to an idle agent at once, as attempt 1", async () => {
   const world = new PoolWorld();
   const agent = await world.agent("a");
-  assert.deepEqual(await world.enqueue("b1"), { kind: "ok", position: 1 });
+  assert.deepEqual(await world.enqueue("b1"), { kind: "ok", place: NEXT });
   assert.deepEqual(agent.assigned(), ["b1/1"]);
   assert.equal(world.build("b1").begun.length, 1);
 });
@@ -82,6 +83,7 @@ test("a build whose labels nobody has does not block the others, and is told why
     position: 1,
     expected_wait_ms: null,
     why: "no agent that serves go has the labels erlang=27",
+    held_back: [],
   });
   const fitting = await world.agent("b", { labels: { erlang: "27" } });
   assert.deepEqual(fitting.assigned(), ["odd/1"]);
@@ -189,30 +191,6 @@ test("a full queue refuses new builds with a time to come back", async () => {
   const refused = await world.enqueue("b2");
   assert.equal(refused.kind === "refused" && refused.code, "queue_full");
   assert.equal((await world.enqueue("b3", { admission: false })).kind, "ok");
-});
-
-test("the wait is expected from how long builds ran before", async () => {
-  const world = new PoolWorld();
-  const agent = await world.agent("a", { capacity: 2 });
-  await world.enqueue("old");
-  world.pool.ended({
-    build_id: "old",
-    recipe: "go",
-    outcome: "failed",
-    class: "compile_error",
-    queued_ms: 0,
-    running_ms: 10_000,
-  });
-  for (const id of ["b1", "b2", "b3", "b4"]) {
-    world.now += 1;
-    await world.enqueue(id);
-  }
-  assert.equal(agent.assigned().length, 3);
-  assert.deepEqual(world.pool.place("b4"), {
-    position: 2,
-    expected_wait_ms: 10_000,
-    why: "all 2 slots are busy",
-  });
 });
 
 test("a thousand idle agents cause no wake-up", async () => {

@@ -12,7 +12,7 @@ import { Registry, type Wire } from "./registry.ts";
 import { Control } from "./scheduler-control.ts";
 import { Dispatcher } from "./scheduler-dispatch.ts";
 import type { BuildPort, SchedulerParts } from "./scheduler-parts.ts";
-import { expectedWait, whyNot } from "./scheduler-place.ts";
+import { expectedWait, heldBackFrom, whyNot } from "./scheduler-place.ts";
 import { Recovery } from "./scheduler-recovery.ts";
 import { SchedulerStore } from "./scheduler-store.ts";
 
@@ -85,7 +85,7 @@ export class Scheduler {
       if (outdated) this.control.tellCancel(outdated, "another attempt has taken its place");
     }
     this.#changed();
-    return { kind: "ok", position: this.#position(job.build_id) };
+    return { kind: "ok", place: this.place(job.build_id) };
   }
 
   /** Its Build cancelled it: out of the line, or a cancel to the agent that has it. Idempotent. */
@@ -114,14 +114,15 @@ export class Scheduler {
     const { store, metrics } = this.#parts;
     const job = store.job(build);
     if (job?.state === "leased" && store.lease(build)?.state !== "accepted")
-      return { position: 1, expected_wait_ms: 0, why: null };
+      return { position: 1, expected_wait_ms: 0, why: null, held_back: [] };
     if (job?.state !== "queued") return null;
     const position = store.ahead(job) + 1;
     const standings = this.#dispatcher.standings();
     return {
       position,
-      expected_wait_ms: expectedWait(standings, job, position, metrics.meanRunMs()),
+      expected_wait_ms: expectedWait(standings, job, position, metrics.meanRunMs(job.recipe)),
       why: whyNot(standings, job),
+      held_back: heldBackFrom(standings, job),
     };
   }
 
@@ -180,11 +181,6 @@ export class Scheduler {
     }
     const queued = store.queuedCount();
     return { pool: this.#ports.pool, queued, running, agents, capacity, ...metrics.snapshot() };
-  }
-
-  #position(build: string): number {
-    const job = this.#parts.store.job(build);
-    return job?.state === "queued" ? this.#parts.store.ahead(job) + 1 : 1;
   }
 
   #changed(): void {

@@ -23,6 +23,7 @@ function world() {
     class: null,
     reason: null,
     position: null,
+    queue: null,
     attempt: 0,
     commit: null,
   });

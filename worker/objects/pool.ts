@@ -1,7 +1,7 @@
 /** A Pool object: a shell that gives the scheduler its sockets, storage and clock. Named by its pool. */
 import { DurableObject } from "cloudflare:workers";
 import type { AgentView, RegisterRequest } from "../../shared/identity.ts";
-import { CLOSE, PING, PONG, parseControlUp } from "../../shared/protocol.ts";
+import { CLOSE, PING, PONG, parseControlUp, tooFarApart } from "../../shared/protocol.ts";
 import type {
   Ended,
   EnqueueAnswer,
@@ -148,9 +148,15 @@ export class Pool extends DurableObject<Env> implements PoolRpc {
   }
 
   async #receive(socket: WebSocket, raw: string | ArrayBuffer): Promise<void> {
+    // What was on its way when we closed it may be the hello of a process that another one took over from.
+    if (socket.readyState !== WebSocket.OPEN) return;
     const control = this.#scheduler?.control;
     const { agent, epoch } = attachmentOf(socket);
     const parsed = parseControlUp(raw);
+    if ("error" in parsed || parsed.frame?.t === "hello") {
+      const why = tooFarApart(raw);
+      if (why !== null) return closeQuietly(socket, CLOSE.incompatible, why);
+    }
     if ("error" in parsed) return closeQuietly(socket, CLOSE.badFrame, parsed.error);
     const { frame } = parsed;
     if (control === undefined || frame === null) return;
