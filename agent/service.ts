@@ -207,6 +207,8 @@ export class Service {
       await sleep(this.#parts.ports.clock, ROUND_MS, signal);
       if (signal.aborted) return;
       await this.#health.look();
+      // An engine that hangs would keep the reaper for as long again.
+      this.#tell();
       await this.#reap();
       this.#tell();
     }

@@ -204,8 +204,6 @@ export class Run implements RunHandle {
   async #look(): Promise<Exit | null> {
     const { State } = await this.#engine.inspect(this.id);
     if (State.Status !== "exited" && State.Status !== "dead") return null;
-    const ran = Date.parse(State.FinishedAt) - Date.parse(State.StartedAt);
-    if (ran >= this.#known.deadline_ms) this.#killed ??= "deadline";
     return { code: State.ExitCode, oom: State.OOMKilled, killed: this.#killed };
   }
 

@@ -201,20 +201,6 @@ export const HOLES: readonly Hole[] = [
     ],
   },
   {
-    name: "late-accept-is-cancelled",
-    rule: "1: only the Build says what becomes of an attempt",
-    edits: [
-      {
-        file: "worker/core/scheduler-control.ts",
-        find: `if (lease === null || lease.state === "losing") return;
-    this.#recovery.accepted(lease);`,
-        replace: `if (lease === null || lease.state === "losing")
-      return this.tellCancel({ agent: agent.agent, ...held }, "it was accepted too late");
-    this.#recovery.accepted(lease);`,
-      },
-    ],
-  },
-  {
     name: "credentials-kept",
     rule: "17: credentials are erased at the end",
     edits: [
@@ -270,17 +256,12 @@ export const HOLES: readonly Hole[] = [
     edits: [{ file: "agent/uplink.ts", find: "this.#sent = frame.acked;", replace: "" }],
   },
   {
-    name: "acts-without-a-lease",
-    rule: "10: an agent's own lease ends before others have its attempts",
-    edits: [{ file: "agent/lease.ts", find: `return "expired"`, replace: `return "good"` }],
-  },
-  {
-    name: "closed-socket-speaks",
-    rule: "11: what a process sent before another took over changes nothing",
+    name: "last-line-lost",
+    rule: "14: what the engine kept is in the log, or a gap record is",
     edits: [
       {
-        file: "test/sim/edge/pool.ts",
-        find: `if (socket.readyState !== "open") return;`,
+        file: "agent/lines.ts",
+        find: "if (this.#pending.length > 0) this.#line(this.#pending, pieces);",
         replace: "",
       },
     ],

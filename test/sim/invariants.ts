@@ -1,4 +1,6 @@
 /** What must hold after every step (spec failures.md, I1–I7): looked at when something that could break it is stored. */
+
+import { containerName } from "../../agent/docker/labels.ts";
 import type { BuildState } from "../../shared/builds.ts";
 import { MAX_ATTEMPTS, TICKET_MS } from "../../shared/limits.ts";
 import type { LogEntry } from "../../shared/log.ts";
@@ -9,7 +11,7 @@ import type { Edge } from "./edge/edge.ts";
 import type { DurableObject } from "./edge/object.ts";
 import type { SimHost } from "./host/host.ts";
 import type { Kernel } from "./kernel.ts";
-import { checkLog } from "./log-check.ts";
+import { checkLog, checkWhole } from "./log-check.ts";
 import { entriesOf, type Users } from "./users.ts";
 
 const MANIFESTS = "manifests/";
@@ -177,7 +179,7 @@ export class Invariants {
   }
 
   /** Everything that is checked once, when all is quiet. */
-  finish(users: Users, secrets: readonly string[]): void {
+  finish(users: Users, secrets: readonly string[], hosts: readonly SimHost[]): void {
     const { objects, uploads } = this.#edge.bucket.contents;
     for (const [key, { bytes }] of objects)
       if (key.startsWith(MANIFESTS)) this.#publication(key, manifestOf(bytes));
@@ -188,7 +190,7 @@ export class Invariants {
     for (const { id, target } of users.promised.values()) {
       const copy = objects.get(logKey(target.visibility, id))?.bytes.toString();
       if (copy === undefined) this.#wrong(`I3: ${id} has no log`);
-      else this.#log(id, entriesOf(copy), users);
+      else this.#log(id, entriesOf(copy), users, hosts);
     }
     for (const [key, { bytes }] of objects)
       if (!key.includes("builds/"))
@@ -237,8 +239,16 @@ export class Invariants {
     }
   }
 
-  #log(id: string, entries: LogEntry[], users: Users): void {
-    for (const fault of checkLog(id, entries)) this.#wrong(`I3: ${fault}`);
+  #log(id: string, entries: LogEntry[], users: Users, hosts: readonly SimHost[]): void {
+    const faults = checkLog(id, entries);
+    const { outcome = null, attempt = 0 } = this.builds.get(id) ?? {};
+    const container = containerName({ agent: "", build: id, attempt }, "build");
+    for (const { engine } of hosts) {
+      const printed = engine.printed.get(container);
+      if (outcome === "succeeded" && printed)
+        faults.push(...checkWhole(id, attempt, printed, entries));
+    }
+    for (const fault of faults) this.#wrong(`I3: ${fault}`);
     const final = entries.map((entry) => JSON.stringify(entry));
     for (const reading of users.readings) {
       if (reading.build !== id) continue;

@@ -26,6 +26,24 @@ export function checkLog(id: string, entries: readonly LogEntry[]): string[] {
   return faults;
 }
 
+/** Lines of the build container of an attempt that the log lacks without a gap record. */
+export function checkWhole(
+  id: string,
+  attempt: number,
+  printed: { stdout: number; stderr: number },
+  entries: readonly LogEntry[],
+): string[] {
+  const own = entries.filter((entry) => entry.attempt === attempt);
+  if (own.some(({ gap }) => gap)) return [];
+  return (["stdout", "stderr"] as const).flatMap((stream) => {
+    const lines = own.filter(({ msg }) =>
+      msg.startsWith(`${id}/${attempt}/build/${stream}/`),
+    ).length;
+    const whole = lines === printed[stream];
+    return whole ? [] : [`${id}/${attempt}: ${lines} of ${printed[stream]} lines of ${stream}`];
+  });
+}
+
 /** Each stream of each container counts up by one, except over a gap record. */
 function checkLines(id: string, attempt: number, entries: readonly LogEntry[]): string[] {
   const faults: string[] = [];

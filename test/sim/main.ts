@@ -1,16 +1,11 @@
 /**
  * `npm run sim`: the edge and the agents in virtual time, with faults that a seed decides.
- *
- *   --seeds A..B | N | N,M   which (1..1000)
- *   --trace                  tell what happens, line by line
- *   --hole NAME              with a known bug planted (--holes lists them)
- *   --jobs N                 threads (one a core)
- *   --json                   verdicts as NDJSON instead of the table
+ * Prints a table of what was exercised; for a seed that failed, the one line that repeats it.
  */
 import { availableParallelism } from "node:os";
 import { parseArgs } from "node:util";
 import { runSeeds } from "./crew.ts";
-import { HOLES } from "./holes.ts";
+import { HOLES, type Hole } from "./holes.ts";
 import { plant } from "./plant.ts";
 import type { Verdict } from "./run.ts";
 import { parseSeeds } from "./seeds.ts";
@@ -27,8 +22,33 @@ const HELP = `npm run sim -- [options]: the edge and the agents in virtual time,
 
 process.exitCode = await main();
 
+type Asked = {
+  help: boolean;
+  seeds: number[];
+  trace: boolean;
+  hole: Hole | null;
+  jobs: number;
+  json: boolean;
+};
+
 /** The exit status: 0, 1 when a seed failed, 2 for a wrong call, 130 when interrupted. */
 async function main(): Promise<number> {
+  let asked: Asked;
+  try {
+    asked = parse();
+  } catch (error) {
+    console.error(error instanceof Error ? error.message : error);
+    return 2;
+  }
+  if (asked.help) {
+    console.log(HELP);
+    return 0;
+  }
+  return asked.trace ? traced(asked) : counted(asked);
+}
+
+/** @throws Error with what is wrong with the arguments */
+function parse(): Asked {
   const { values } = parseArgs({
     options: {
       seeds: { type: "string", default: "1..1000" },
@@ -39,58 +59,38 @@ async function main(): Promise<number> {
       help: { type: "boolean", default: false },
     },
   });
-  if (values.help) {
-    console.log(HELP);
-    return 0;
-  }
   const seeds = parseSeeds(values.seeds);
+  if (seeds === null) throw new Error("--seeds takes A..B, N or N,M");
   const jobs = Number(values.jobs);
-  const hole = HOLES.find(({ name }) => name === values.hole);
-  const wrong =
-    seeds === null
-      ? "--seeds takes A..B, N or N,M"
-      : !Number.isInteger(jobs) || jobs < 1
-        ? "--jobs takes a number from 1"
-        : values.hole !== undefined && hole === undefined
-          ? `--hole takes one of ${HOLES.map(({ name }) => name).join(", ")}`
-          : null;
-  if (seeds === null || wrong !== null) {
-    console.error(wrong);
-    return 2;
-  }
-  if (values.trace) return traced(seeds, hole);
-  return counted(seeds, jobs, values.hole ?? null, values.json);
+  if (!Number.isInteger(jobs) || jobs < 1) throw new Error("--jobs takes a number from 1");
+  const hole = HOLES.find(({ name }) => name === values.hole) ?? null;
+  if (values.hole !== undefined && hole === null)
+    throw new Error(`--hole takes one of ${HOLES.map(({ name }) => name).join(", ")}`);
+  return { ...values, seeds, jobs, hole };
 }
 
 /** One seed after the other, in this thread, telling everything. */
-async function traced(seeds: Iterable<number>, hole: (typeof HOLES)[number] | undefined) {
+async function traced({ seeds, hole }: Asked): Promise<number> {
   const check = hole && plant(hole);
   const { runSeed } = await import("./run.ts");
   check?.();
   let status = 0;
   for (const seed of seeds) {
     const { failure } = await runSeed(seed, (line) => console.log(line));
-    console.log(
-      failure === null ? `seed ${seed}: all invariants hold` : told(seed, failure, hole?.name),
-    );
+    console.log(failure === null ? `seed ${seed}: all invariants hold` : told(seed, failure, hole));
     if (failure !== null) status = 1;
   }
   return status;
 }
 
-async function counted(
-  seeds: Iterable<number>,
-  jobs: number,
-  hole: string | null,
-  json: boolean,
-): Promise<number> {
+async function counted({ seeds, jobs, hole, json }: Asked): Promise<number> {
   const abort = new AbortController();
   process.once("SIGINT", () => abort.abort());
   const tally = new Tally();
   const live = process.stderr.isTTY && !json;
   await runSeeds(seeds, {
     jobs,
-    hole,
+    hole: hole?.name ?? null,
     signal: abort.signal,
     verdict: (verdict: Verdict) => {
       tally.add(verdict);
@@ -107,7 +107,7 @@ async function counted(
   return tally.failed > 0 ? 1 : 0;
 }
 
-function told(seed: number, failure: string, hole: string | null | undefined): string {
-  const planted = hole ? ` --hole ${hole}` : "";
+function told(seed: number, failure: string, hole: Hole | null): string {
+  const planted = hole === null ? "" : ` --hole ${hole.name}`;
   return `FAILED ${failure}\n  npm run sim -- --seeds ${seed}${planted} --trace`;
 }

@@ -114,7 +114,7 @@ const BLOW: Record<Blow, (world: World, random: SeededRandom) => boolean> = {
   },
   "network: partition": ({ network, hosts, losses }, random) => {
     const { name } = pickHost(hosts, random);
-    network.partition(name, random.pick([1, 5, 20, 60, 150, 150, 300]) * SECOND);
+    network.partition(name, random.pick([1, 5, 20, 60, 150, 200, 300]) * SECOND);
     losses.excuse(name);
     return true;
   },
@@ -159,9 +159,10 @@ const BLOW: Record<Blow, (world: World, random: SeededRandom) => boolean> = {
     host.sigterm();
     return true;
   },
-  "agent: interrupted": ({ hosts, invariants }, random) => {
+  "agent: interrupted": ({ hosts, invariants, losses }, random) => {
     const host = pickHost(hosts, random);
     if (!host.running || !random.chance(0.3)) return false;
+    losses.excuse(host.name);
     host.sigterm();
     host.sigterm();
     invariants.interrupted = true;
@@ -216,7 +217,7 @@ async function settle(world: World): Promise<void> {
     }
   };
   // Whoever asks wakes what lost its alarm.
-  for (const id of users.promised.keys()) void users.look(id);
+  for (const id of edge.builds.keys()) void users.look(id);
   await bound(END_BOUND_MS, () => invariants.unended(users));
   await bound(REST_BOUND_MS, () => [
     ...invariants.residue(),
@@ -228,6 +229,6 @@ async function settle(world: World): Promise<void> {
   const { queued, running } = await stats;
   if (queued > 0 || running > 0)
     world.wrong(`I7: the pool counts ${queued} queued, ${running} running`);
-  invariants.finish(users, world.secrets);
+  invariants.finish(users, world.secrets, hosts);
   await world.run(0);
 }

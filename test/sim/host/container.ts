@@ -62,6 +62,13 @@ export class Container {
     return this.status === "exited" || this.status === "removed";
   }
 
+  /** Lines that it wrote to a stream so far, the last one maybe without its end. */
+  lines(stream: Chunk["stream"]): number {
+    const chunks = this.kept.filter((chunk) => chunk.stream === stream);
+    const text = Buffer.concat(chunks.map(({ data }) => data)).toString();
+    return text === "" ? 0 : text.replace(/\n$/, "").split("\n").length;
+  }
+
   start(): void {
     this.status = "running";
     this.started_at = this.#wallClock();

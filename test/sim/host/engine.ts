@@ -39,6 +39,8 @@ export class SimEngine {
   readonly id: string;
   readonly containers = new Map<string, Container>();
   readonly volumes = new Map<string, Volume>();
+  /** How many lines containers had written that came to a good end, by name. */
+  readonly printed = new Map<string, { stdout: number; stderr: number }>();
   readonly counts: EngineCounts = {
     created: 0,
     adopted: 0,
@@ -92,10 +94,6 @@ export class SimEngine {
   /** True time in milliseconds. */
   get now(): number {
     return this.#kernel.now;
-  }
-
-  wallClock(): number {
-    return this.#wallClock();
   }
 
   /** Calls `then` at the next moment at which it answers, unless called off by what this returns. */
@@ -255,6 +253,11 @@ export class SimEngine {
   }
 
   #ended(container: Container): void {
+    if (container.end?.code === 0)
+      this.printed.set(container.name, {
+        stdout: container.lines("stdout"),
+        stderr: container.lines("stderr"),
+      });
     if (container.end?.oom) this.counts.oom += 1;
     if (container.outgrown) this.counts.outgrown += 1;
     if (container.spec.phase === "fetch" && container.end?.code === 0)

@@ -141,3 +141,14 @@ test("an agent whose own disk was full for a while says so, and gets work again"
     assertEnded(one, 1);
   }
 });
+
+test("an agent whose clock was wrong for a while says so, and gets work again", async () => {
+  const one = world(1);
+  one.edge.beforeAssign = () => {
+    one.edge.beforeAssign = () => {};
+    one.host.skewClock(60 * MINUTE_MS);
+  };
+  one.kernel.after(30_000, "the clock is set right", () => one.host.skewClock(0));
+  await run(one, () => one.edge.done);
+  assertEnded(one, 1);
+});

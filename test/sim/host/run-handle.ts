@@ -83,8 +83,7 @@ export class SimRun implements RunHandle {
     this.#adopted = true;
     this.#engine.counts[container.ended ? "found_ended" : "adopted"] += 1;
     if (!again.complete) this.#engine.counts.cut += 1;
-    const ran = this.#engine.wallClock() - container.started_at;
-    this.#follow(Math.max(0, container.spec.deadline_ms - ran));
+    this.#follow(container.spec.deadline_ms);
   }
 
   async *output(): AsyncGenerator<Chunk> {

@@ -29,6 +29,8 @@ export class ScriptedEdge {
   readonly files: string[] = [];
   result: Result | null = null;
   done = false;
+  /** Called before the build is assigned. */
+  beforeAssign: () => void = () => {};
   /** Starts that were told. */
   starts = 0;
   #assigned = false;
@@ -75,7 +77,8 @@ export class ScriptedEdge {
         type: "application/json",
         body: JSON.stringify(body),
       }));
-    if (url.pathname === "/agent/nonce") return answer({ nonce: "n".repeat(43) });
+    if (url.pathname === "/agent/nonce")
+      return answer({ nonce: "n".repeat(43), time_ms: Math.floor(from.kernel.now) });
     this.files.push(Buffer.from(init.body ?? []).toString());
     return answer({ etag: "etag" });
   }
@@ -89,6 +92,7 @@ export class ScriptedEdge {
     }
     if (!this.#assigned && (frame.t === "status" || frame.t === "hello") && !frame.unwell) {
       this.#assigned = true;
+      this.beforeAssign();
       const lease = "l".repeat(32);
       down({ t: "assign", build, attempt: 1, target: TARGET, lease, deadline_ms: 600_000 });
     }
