@@ -33,7 +33,19 @@ const FACTS: HostFacts = {
 /** An engine without containers: what a recipe that runs none needs of one. */
 export function emptyEngine(): DockerHost & { cleaned: Owner[]; facts_now: HostFacts } {
   const never = () => Promise.reject(new Error("this engine has no containers"));
+  const none = async function* () {};
   const engine = {
+    images: {
+      inspect: async () => null,
+      pull: never,
+      isGuarded: () => false,
+      holding: <T>(_: readonly string[], work: () => Promise<T>) => work(),
+      build: none,
+      naming: never,
+      save: never,
+      push: none,
+      trim: async () => {},
+    },
     cleaned: [] as Owner[],
     facts_now: FACTS,
     facts: async () => engine.facts_now,
@@ -56,7 +68,8 @@ export function recipe(make: (context: RecipeContext) => Promise<Made[]>): Recip
   return {
     name: "go",
     images: () => [],
-    refuses: (target) => (target.remote === "refused.example" ? "not from there" : null),
+    refuses: (target) =>
+      target.recipe === "go" && target.remote === "refused.example" ? "not from there" : null,
     make: async (context) => ({ made: await make(context), repositories: [] }),
   };
 }

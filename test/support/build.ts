@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import type { AttemptDown, AttemptUp } from "../../shared/protocol.ts";
+import type { GoTarget } from "../../shared/recipes/go.ts";
 import { type Target, targetKey } from "../../shared/recipes/index.ts";
 import { BuildCore } from "../../worker/core/build.ts";
 import type { BuildRequest, EnqueueAnswer, Job, LogPage } from "../../worker/core/contracts.ts";
@@ -12,7 +13,7 @@ export const BUILD_ID = "0123456789abcdef0123456789abcdef";
 export const AGENT = { agent: "default.00000000000000a1", name: "smithy", instance: "p1" };
 const OTHER_AGENT = { agent: "default.00000000000000b2", name: "forge", instance: "p2" };
 
-export const TARGET: Target = {
+export const TARGET: GoTarget = {
   recipe: "go",
   remote: "github.com",
   path: ["owner", "tool"],

@@ -1,7 +1,7 @@
 /** The Docker engine, asked directly: what a test finds there must not come from the code under test. */
 import { request } from "node:http";
 
-const SOCKET = process.env.DOCKER_HOST?.replace(/^unix:\/\//, "") ?? "/var/run/docker.sock";
+export const SOCKET = process.env.DOCKER_HOST?.replace(/^unix:\/\//, "") ?? "/var/run/docker.sock";
 
 /** One call of the engine's API; the parsed answer. Rejects on a status of 400 and above. */
 export function engine<T>(method: string, path: string, body?: unknown): Promise<T> {

@@ -112,7 +112,7 @@ export async function startAgent(url: string, capacity = 8): Promise<TestAgent> 
     engine: randomBytes(8).toString("hex"),
     capacity,
     labels: {},
-    recipes: ["go"],
+    recipes: ["go", "image"],
     unwell: null,
     draining: false,
     held: [],
@@ -128,7 +128,10 @@ export async function startAgent(url: string, capacity = 8): Promise<TestAgent> 
       socket.send({ t: "start", protocol: PROTOCOL_VERSION, instance, workspace: "w" });
       const { credentials } = await socket.next("ready");
       const done = () => control.send({ t: "done", build, attempt });
-      return new TestAttempt(url, build, target, credentials, socket, done);
+      const path = `${url}/agent/builds/${build}/attempts/${attempt}`;
+      const context = (headers: Record<string, string> = {}) =>
+        fetch(`${path}/context`, { headers: { authorization: `Bearer ${lease}`, ...headers } });
+      return new TestAttempt(url, build, target, credentials, socket, done, context);
     },
     close() {
       clearInterval(alive);
@@ -143,6 +146,8 @@ export class TestAttempt {
   readonly target: Target;
   /** Authorization values for the fetch. */
   readonly credentials: string[];
+  /** Asks for the context that the build was posted with. */
+  readonly context: (headers?: Record<string, string>) => Promise<Response>;
   readonly #url: string;
   readonly #socket: Frames<AttemptDown, AttemptUp>;
   readonly #done: () => void;
@@ -156,7 +161,9 @@ export class TestAttempt {
     credentials: string[],
     socket: Frames<AttemptDown, AttemptUp>,
     done: () => void,
+    context: TestAttempt["context"],
   ) {
+    this.context = context;
     this.#url = url;
     this.build = build;
     this.target = target;
@@ -174,6 +181,18 @@ export class TestAttempt {
     });
     this.#socket.send({ t: "log", entries });
     while ((await this.#socket.next("ack")).seq < this.#seq);
+  }
+
+  /** Says what it is busy with, and waits until the edge has taken it. */
+  async phase(phase: string): Promise<void> {
+    this.#socket.send({ t: "phase", phase });
+    await this.permit();
+  }
+
+  /** Asks whether it may still push. */
+  async permit(): Promise<void> {
+    this.#socket.send({ t: "permit" });
+    await this.#socket.next("permit_ok");
   }
 
   /** Asks for an upload and sends its bytes; answers the status of each part. */

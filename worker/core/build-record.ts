@@ -1,6 +1,6 @@
 /** How a build is shown. URLs are paths; the API makes them absolute. */
 import type { BuildRecord, BuildState } from "../../shared/builds.ts";
-import { artifactPath, filePath } from "../../shared/recipes/index.ts";
+import { artifactPath, filePath, targetCommit } from "../../shared/recipes/index.ts";
 import type { AttemptRow, BuildRow } from "./build-rows.ts";
 import type { BuildSummary } from "./contracts.ts";
 
@@ -18,7 +18,7 @@ export function summaryOf(row: BuildRow, position: number | null): BuildSummary 
     reason: row.reason,
     position: stateOf(row) === "queued" ? position : null,
     attempt: row.attempt,
-    commit: row.target.commit,
+    commit: targetCommit(row.target),
   };
 }
 
@@ -33,6 +33,8 @@ export function recordOf(
     recipe: target.recipe,
     target,
     agent: attempt?.name ?? null,
+    phase: stateOf(row) === "running" ? (attempt?.phase ?? null) : null,
+    digest: row.digest,
     visibility: target.visibility,
     queued_at: new Date(row.queued_at).toISOString(),
     started_at: timeOf(row.started_at),
