@@ -83,6 +83,18 @@ class Digester {
   }
 }
 
+/** Compresses a stream into a file. The signal ends it early. */
+export async function writeGzip(
+  source: Readable,
+  target: string,
+  signal: AbortSignal,
+): Promise<Digest> {
+  const digest = new Digester();
+  const file = createWriteStream(target, { mode: 0o600 });
+  await pipeline(source, createGzip(), digest.through, file, { signal });
+  return digest.value();
+}
+
 /** The first file of a tar stream. Throws when there is none or it is larger than `max_bytes`. */
 export async function firstFile(source: Readable, max_bytes: number): Promise<Buffer> {
   const extract = tar.extract();

@@ -6,6 +6,7 @@ import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { LOG_FRAME_BYTES } from "../shared/limits.ts";
 import { MESSAGES } from "../shared/log.ts";
+import type { GoTarget } from "../shared/recipes/go.ts";
 import { DockerError, workspaceVolume } from "./docker/contracts.ts";
 import { AgentExit } from "./errors.ts";
 import { type Made, type RecipeContext, RecipeFailure } from "./recipes/contracts.ts";
@@ -190,7 +191,7 @@ test("failures become a class and a sentence without secrets", async () => {
   };
   await withAgent(
     async (context) => {
-      throw thrown[context.target.version]?.();
+      throw thrown[(context.target as GoTarget).version]?.();
     },
     async ({ edge }) => {
       for (const version of Object.keys(thrown)) {

@@ -12,6 +12,7 @@ import type { Journal, Verdict } from "./journal.ts";
 import type { Logger } from "./logger.ts";
 import { type LogCaps, Output } from "./output.ts";
 import type { AgentPorts } from "./ports.ts";
+import { fetchPosted } from "./posted.ts";
 import type { Made, Recipe } from "./recipes/contracts.ts";
 import { Redactor, secretsOf } from "./redact.ts";
 import { Spool } from "./spool.ts";
@@ -164,9 +165,20 @@ export class Attempt {
       remaining: () => this.#remaining(),
       clock: ports.clock,
       show: (phase) => this.#uplink.phase(phase),
+      fetchContext: (file, size) => {
+        const { edge } = this.#host;
+        const { lease } = this.#journal.assignment;
+        const parts = { ports, edge, ...this.held, lease, log: this.#log, signal };
+        return fetchPosted(file, size, parts);
+      },
+      permit: async () => {
+        await this.#mayAct();
+        await abortable(this.#uplink.permit(), signal);
+      },
     });
     await context.say(MESSAGES.started, { fields: { workspace: workspaceVolume(this.owner) } });
     const made = await this.#made(context);
+    if (made.length === 0) return;
     await context.say(MESSAGES.saving);
     this.#uplink.phase("upload");
     for (const file of made) {
@@ -186,9 +198,9 @@ export class Attempt {
   async #made(context: Context): Promise<Made[]> {
     const done = this.#journal.find("made");
     if (done) return done.made;
-    const { made, repositories } = await this.#recipe.make(context);
-    await this.#journal.write({ t: "made", made, repositories });
-    return made;
+    const outcome = await this.#recipe.make(context);
+    await this.#journal.write({ t: "made", ...outcome });
+    return outcome.made;
   }
 
   /** Rejects some time after the work was stopped, for a recipe that does not notice. */
@@ -208,12 +220,14 @@ export class Attempt {
       await this.#host.mayAct(life);
       if (life.aborted) return;
       const uploads = verdict.outcome === "succeeded" ? this.#uploads() : [];
+      const outcome = this.#journal.find("made");
       const { state } = await this.#uplink.result({
         ...verdict,
         last_seq: this.#spool.last,
         uploads,
-        repositories: this.#journal.find("made")?.repositories ?? [],
+        repositories: outcome?.repositories ?? [],
         phases: this.#journal.timings(),
+        ...(outcome?.digest !== undefined && { digest: outcome.digest }),
       });
       this.#log.info("attempt ended", { outcome: verdict.outcome, class: verdict.class, state });
     } catch (error) {

@@ -7,7 +7,13 @@ import { availableParallelism, totalmem } from "node:os";
 import { join } from "node:path";
 import { parse, TomlError } from "smol-toml";
 import * as z from "zod";
-import { ATTEMPT_DEADLINE_MS, LOG_HEAD_BYTES, LOG_TAIL_BYTES } from "../shared/limits.ts";
+import {
+  ATTEMPT_DEADLINE_MS,
+  CONTEXT_BYTES,
+  IMAGE_BYTES,
+  LOG_HEAD_BYTES,
+  LOG_TAIL_BYTES,
+} from "../shared/limits.ts";
 import { labelsSchema } from "../shared/protocol.ts";
 import { DEFAULT_REMOTES, parseRemote } from "../shared/remotes.ts";
 import { AgentExit, EXIT, messageOf } from "./errors.ts";
@@ -37,6 +43,12 @@ function size(min: number) {
     z.int(message).min(min, `${message}, at least ${min} bytes`),
   );
 }
+
+/** `true` or `false`, as text in the environment. */
+const toggle = z.preprocess(
+  (value) => (value === "true" ? true : value === "false" ? false : value),
+  z.boolean("must be true or false"),
+);
 
 /** An array in the file; words between blanks or commas in the environment. */
 const words = z.preprocess(
@@ -99,6 +111,16 @@ const schema = z.strictObject({
       total: size(0).default(20 * GIB),
     })
     .prefault({}),
+  image: z
+    .strictObject({
+      enabled: toggle.default(true),
+      max: size(MIB).default(IMAGE_BYTES),
+      context: size(1024).default(CONTEXT_BYTES),
+      allow_from: words.default([]),
+      registries: words.default([]),
+      cache: size(0).default(10 * GIB),
+    })
+    .prefault({}),
   disk: z.strictObject({ min_free: size(0).default(2 * GIB) }).prefault({}),
   log: z
     .strictObject({
@@ -133,6 +155,16 @@ export type AgentSettings = {
     time_ms: number;
   };
   cache: { repository_bytes: number; total_bytes: number };
+  /** Image builds. */
+  image: {
+    /** Whether this agent makes them at all. */
+    enabled: boolean;
+    max_bytes: number;
+    context_bytes: number;
+    allow_from: string[];
+    registries: string[];
+    cache_bytes: number;
+  };
   /** Below this the agent takes no new work. */
   min_free_bytes: number;
   log: { head_bytes: number; tail_bytes: number };
@@ -176,7 +208,7 @@ export function parseSettings(
     const message = unknown === undefined ? issue?.message : "is no setting of the agent";
     throw new AgentExit(EXIT.usage, `${place(key)} ${message}`);
   }
-  const { limits, cache, disk, log, ...rest } = result.data;
+  const { limits, cache, image, disk, log, ...rest } = result.data;
   return {
     ...rest,
     limits: {
@@ -187,6 +219,14 @@ export function parseSettings(
       time_ms: Math.round(limits.minutes * 60_000),
     },
     cache: { repository_bytes: cache.repository, total_bytes: cache.total },
+    image: {
+      enabled: image.enabled,
+      max_bytes: image.max,
+      context_bytes: image.context,
+      allow_from: image.allow_from,
+      registries: image.registries,
+      cache_bytes: image.cache,
+    },
     min_free_bytes: disk.min_free,
     log: { head_bytes: log.head, tail_bytes: log.tail },
   };

@@ -2,7 +2,7 @@
 import type { AgentEntry } from "../shared/log.ts";
 import type { Target } from "../shared/recipes/index.ts";
 import { type ContainerParts, type ContainerSpec, type Ran, runContainer } from "./container.ts";
-import type { Limits } from "./docker/contracts.ts";
+import type { Chunk, Limits } from "./docker/contracts.ts";
 import type { JsonValue, RecipeContext } from "./recipes/contracts.ts";
 import type { Redactor } from "./redact.ts";
 
@@ -13,6 +13,8 @@ export type ContextParts = ContainerParts & {
   redactor: Redactor;
   /** Shows the phase to the Build. */
   show: (phase: string) => void;
+  fetchContext: RecipeContext["fetchContext"];
+  permit: RecipeContext["permit"];
 };
 
 export class Context implements RecipeContext {
@@ -71,6 +73,20 @@ export class Context implements RecipeContext {
   async run(spec: ContainerSpec): Promise<Ran> {
     this.#parts.show(spec.phase);
     return runContainer(spec, this.#parts);
+  }
+
+  follow(chunks: AsyncIterable<Chunk>): Promise<string[]> {
+    const { output, spool } = this.#parts;
+    // A name of its own each time: what an earlier try printed is no beginning of this.
+    return output.follow(`engine-${spool.last}`, chunks, this.signal);
+  }
+
+  fetchContext(file: string, size: number): Promise<void> {
+    return this.#parts.fetchContext(file, size);
+  }
+
+  permit(): Promise<void> {
+    return this.#parts.permit();
   }
 
   async phase<R extends JsonValue>(name: string, body: () => Promise<R>): Promise<R> {

@@ -24,6 +24,7 @@ async function connect() {
           terminate: () => {},
         };
       },
+      download: () => assert.fail("nothing is downloaded"),
       call: async (_url, _init, schema) => schema.parse({ nonce: "nonce" }),
     },
     prove: async () => "proof",

@@ -5,6 +5,8 @@ import type * as z from "zod";
 export const CALL_MS = 15_000;
 /** Bytes that are handed to the connection at once. */
 const PIECE_BYTES = 64 * 1024;
+/** Milliseconds without a byte after which a download is given up. */
+const SILENCE_MS = 30_000;
 const PROBLEM_TYPE = "application/problem+json";
 /** Characters of an answer that are read for its message. */
 const MESSAGE_CHARS = 300;
@@ -99,6 +101,50 @@ export function understood<T>(url: URL, answer: Answer, schema: z.ZodType<T>): T
   throw new EdgeUnreachable(
     `${url.host} answered ${answer.status} ${answer.type || "without a type"}`,
   );
+}
+
+/**
+ * The bytes of a file at the edge behind the first `from`.
+ * @throws EdgeRefusal when the edge said no, EdgeUnreachable when anything else came back, or the bytes end early
+ */
+export async function* download(
+  url: URL,
+  bearer: string,
+  from: number,
+  signal: AbortSignal,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  const silence = new AbortController();
+  const silent = () => silence.abort(new Error("no byte came for a while"));
+  let timer = setTimeout(silent, SILENCE_MS);
+  try {
+    const response = await fetch(url, {
+      headers: {
+        authorization: `Bearer ${bearer}`,
+        // A proxy's own compression would change what the range counts.
+        "accept-encoding": "identity",
+        ...(from > 0 && { range: `bytes=${from}-` }),
+      },
+      redirect: "manual",
+      signal: AbortSignal.any([signal, silence.signal]),
+    });
+    const type = response.headers.get("content-type") ?? "";
+    if (response.status !== (from > 0 ? 206 : 200) || response.body === null) {
+      const { status } = response;
+      const refusal = refusalOf({ status, type, body: await response.text() });
+      throw refusal ?? new EdgeUnreachable(`${url.host} answered ${status} ${type}`);
+    }
+    for await (const chunk of response.body) {
+      clearTimeout(timer);
+      yield chunk;
+      timer = setTimeout(silent, SILENCE_MS);
+    }
+  } catch (error) {
+    if (signal.aborted) throw signal.reason;
+    if (error instanceof EdgeRefusal || error instanceof EdgeUnreachable) throw error;
+    throw new EdgeUnreachable(`${url.host} cannot be reached: ${networkCause(error)}`);
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
 /** What broke the connection: fetch hides it in the cause. */

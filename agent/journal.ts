@@ -10,6 +10,7 @@
 import { join } from "node:path";
 import * as z from "zod";
 import { attemptSchema, buildIdSchema, END_CLASSES } from "../shared/builds.ts";
+import { digestSchema } from "../shared/hashes.ts";
 import { targetSchema } from "../shared/recipes/index.ts";
 import type { AppendFile, Disk } from "./ports.ts";
 
@@ -59,6 +60,7 @@ const noteSchema = z.discriminatedUnion("t", [
     t: z.literal("made"),
     made: z.array(madeSchema),
     repositories: z.array(z.string()),
+    digest: digestSchema.optional(),
   }),
   /** The id that the upload of a file goes by, chosen before it is asked for. */
   z.object({ t: z.literal("upload"), name: z.string(), id: z.string() }),

@@ -3,7 +3,7 @@ import { randomBytes } from "node:crypto";
 import { bootId, bootTime } from "./boot.ts";
 import { dial } from "./dial.ts";
 import { disk } from "./disk.ts";
-import { call } from "./edge.ts";
+import { call, download } from "./edge.ts";
 import { type Identity, prove } from "./identity.ts";
 import type { AgentPorts, Clock } from "./ports.ts";
 
@@ -24,7 +24,7 @@ export function machine(identity: Identity): AgentPorts {
       fraction: Math.random,
     },
     disk,
-    net: { dial, call },
+    net: { dial, call, download },
     boot: bootId,
     prove: (nonce) => prove(identity, nonce),
   };

@@ -149,7 +149,7 @@ program
     const { agent, name } = await loadIdentity(home);
     const held = await lock(home);
     await dockerOf(home, loadSettings(home, process.env), agent).retire();
-    for (const left of ["attempts", "go", "disks", IDENTITY_FILE])
+    for (const left of ["attempts", "go", "disks", "images", IDENTITY_FILE])
       await rm(join(home, left), { recursive: true, force: true });
     held.close();
     print(

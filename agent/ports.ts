@@ -80,6 +80,11 @@ export interface Net {
    * @throws EdgeRefusal when the edge said no, EdgeUnreachable when anything else came back, or nothing
    */
   call<T>(url: URL, init: RequestInit & { timeout_ms?: number }, schema: z.ZodType<T>): Promise<T>;
+  /**
+   * The bytes of a file at the edge behind the first `from`.
+   * @throws EdgeRefusal when the edge said no, EdgeUnreachable when anything else came back, or the bytes end early
+   */
+  download(url: URL, bearer: string, from: number, signal: AbortSignal): AsyncIterable<Uint8Array>;
 }
 
 export type AgentPorts = {

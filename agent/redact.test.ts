@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Redactor, secretsOf } from "./redact.ts";
+import { MARK, Redactor, secretsOf } from "./redact.ts";
 
 const SECRET = 'p@ss/w+rd<"\\>&x 42';
 
@@ -55,4 +55,16 @@ test("a credential gives away neither its token nor its password", () => {
 
 test("each line of a secret counts, words that are too short do not", () => {
   assert.equal(redactor("line-one\nline-two\nab").text("line-two ab"), "*** ab");
+});
+
+test("of a credential in JSON everything is secret but who it is", () => {
+  const registry = { username: "pusher-name", password: 'hunter"2-and\\more' };
+  const git = `Basic ${Buffer.from("x:ghp_0123456789").toString("base64")}`;
+  const secrets = secretsOf(JSON.stringify({ registry, git }));
+  const redactor = new Redactor();
+  redactor.add(secrets);
+  for (const text of [registry.password, JSON.stringify(registry), git, "ghp_0123456789"])
+    assert.ok(redactor.text(`a ${text} b`).includes(MARK), text);
+  assert.equal(redactor.text("login pusher-name"), "login pusher-name");
+  assert.deepEqual(secretsOf('{"registry":null,"git":null}').slice(1), []);
 });

@@ -56,8 +56,21 @@ export class Redactor {
   }
 }
 
-/** The secret words of an Authorization header value: the whole, its token, a Basic pair and its password. */
-export function secretsOf(authorization: string): string[] {
+/**
+ * The secret words of a credential: an Authorization header value (the whole, its token, a Basic pair and its password),
+ * or JSON, of which all is secret but who it is.
+ */
+export function secretsOf(credential: string): string[] {
+  if (!credential.startsWith("{")) return ofAuthorization(credential);
+  const secrets: string[] = [];
+  JSON.parse(credential, (key, value: unknown) => {
+    if (typeof value === "string" && key !== "username") secrets.push(value);
+    return value;
+  });
+  return [credential, ...secrets.flatMap(ofAuthorization)];
+}
+
+function ofAuthorization(authorization: string): string[] {
   const parts = authorization.trim().split(/\s+/);
   const token = parts.at(-1) ?? "";
   const secrets = [authorization.trim(), token];

@@ -139,6 +139,11 @@ export class Uplink {
     return this.#ask(`uploaded ${upload}`, { t: "uploaded", upload, parts });
   }
 
+  /** Whether the attempt may change what others see (rule 7); who may not is told by `cancel` or `over`. */
+  permit(): Promise<Down<"permit_ok">> {
+    return this.#ask("permit", { t: "permit" });
+  }
+
   /** Asked once all the log was sent. Settles when the Build has stored it. */
   result(result: Omit<Up<"result">, "t">): Promise<Down<"result_ok">> {
     return this.#ask("result", { t: "result", ...result }, true);
@@ -228,6 +233,9 @@ export class Uplink {
       case "upload_failed":
         for (const key of [...this.#questions.keys()])
           if (key.split(" ")[1] === frame.upload) this.#answer(key, frame);
+        break;
+      case "permit_ok":
+        this.#answer("permit", frame);
         break;
       case "result_ok":
         this.#answer("result", frame);

@@ -26,7 +26,8 @@ export type Source = {
   commit: string;
   /** Null when the commit itself was asked for. */
   tag: string | null;
-  visibility: "public" | "private";
+  /** Authorization values to try in turn. */
+  credentials: readonly string[];
 };
 
 /** What a recipe does with the checkout while there is a network. */
@@ -77,7 +78,7 @@ export function fetchNetwork(base: string): Network {
  * @throws RecipeFailure no_such_version, clone_error; what `context.run` throws
  */
 export async function fetchSource(
-  context: RecipeContext,
+  context: Pick<RecipeContext, "docker" | "owner" | "limits" | "run">,
   source: Source,
   step: Step,
 ): Promise<Fetched> {
@@ -90,8 +91,7 @@ export async function fetchSource(
     labels: ownerLabels(owner),
     bytes: limits.disk_bytes,
   });
-  // What is built from a public source must never need anybody's credential.
-  const credentials = source.visibility === "private" ? context.credentials : [];
+  const { credentials } = source;
   const { exit, handle, tail } = await context.run({
     phase: "fetch",
     image: step.image,

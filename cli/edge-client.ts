@@ -6,6 +6,8 @@ import { CliError, EdgeRefusal, EXIT, messageOf, systemCode } from "./errors.ts"
 
 /** Milliseconds until the head of an answer must be there. */
 const ANSWER_MS = 60_000;
+/** The same, for a request whose body is long. */
+const UPLOAD_MS = 30 * 60_000;
 
 const NETWORK: Record<string, string> = {
   ECONNREFUSED: "nothing listens there. Is the edge running, and is the address right?",
@@ -46,6 +48,8 @@ export type EdgeOptions = {
 export type RequestOptions = {
   headers?: Record<string, string>;
   json?: unknown;
+  /** A body that is sent as it is read; `headers` say what it is. */
+  body?: ReadableStream<Uint8Array>;
   signal?: AbortSignal;
   /** Answer redirects and 304 instead of following and throwing. */
   manual?: boolean;
@@ -71,7 +75,7 @@ export class EdgeClient {
     if (url.origin !== new URL(this.url).origin)
       throw new CliError(`${url.origin} is not the edge at ${this.url}.`, EXIT.usage);
     const timeout = new AbortController();
-    const timer = setTimeout(() => timeout.abort(), ANSWER_MS);
+    const timer = setTimeout(() => timeout.abort(), options.body ? UPLOAD_MS : ANSWER_MS);
     let response: Response;
     try {
       response = await fetch(url, {
@@ -79,10 +83,15 @@ export class EdgeClient {
         redirect: options.manual ? "manual" : "follow",
         headers: { ...this.#headers(), ...options.headers, ...jsonHeader(options.json) },
         ...(options.json === undefined ? {} : { body: JSON.stringify(options.json) }),
+        ...(options.body === undefined ? {} : { body: options.body, duplex: "half" }),
         signal: AbortSignal.any([timeout.signal, ...(options.signal ? [options.signal] : [])]),
       });
     } catch (error) {
       if (options.signal?.aborted) throw error;
+      // A body that failed while it was read says why itself.
+      const failed =
+        error instanceof Error && error.cause instanceof CliError ? error.cause : error;
+      if (failed instanceof CliError) throw failed;
       throw unreachable(this.url, timeout.signal.aborted ? "ETIMEDOUT" : undefined, error);
     } finally {
       clearTimeout(timer);

@@ -6,6 +6,7 @@ import { actOnAgent, listAgents } from "./commands/agents.ts";
 import { build } from "./commands/build.ts";
 import { dev, prepare } from "./commands/dev.ts";
 import { get } from "./commands/get.ts";
+import { buildImage } from "./commands/image.ts";
 import { login } from "./commands/login.ts";
 import { cancel, logs } from "./commands/logs.ts";
 import { createToken, listTokens, revokeToken, SCOPES } from "./commands/token.ts";
@@ -34,6 +35,7 @@ const program = new Command("railhead")
 Examples:
   $ railhead build github.com/owner/repo/linux/amd64/v1.0.0
   $ railhead get github.com/owner/repo/linux/amd64/latest
+  $ railhead image build . -t registry.example/team/app:1.0
   $ railhead token create agent`,
   )
   .addHelpText(
@@ -58,6 +60,43 @@ program
   .option("--no-wait", "only ask for it, and print the build's id")
   .addOption(gitToken())
   .action((target, _options, command) => build(target, command.optsWithGlobals()));
+
+const repeated = (value: string, all: string[]) => [...all, value];
+program
+  .command("image")
+  .description("build Docker images")
+  .command("build")
+  .description(
+    "send a folder as a build context, follow the build, and print the digest of what was pushed",
+  )
+  .argument("<folder>", "the build context, less what its .dockerignore names")
+  .requiredOption("-t, --tag <image>", "what to push it as: [registry/]namespace/name[:tag]")
+  .option("-f, --file <file>", "the Dockerfile (<folder>/Dockerfile)")
+  .option(
+    "--build-arg <name=value>",
+    "a build argument; may be repeated; shown with the build",
+    repeated,
+    [],
+  )
+  .option("--label <name=value>", "a label; may be repeated", repeated, [])
+  .option("--target <stage>", "the stage to build")
+  .option("--no-cache", "use no layer of an earlier build")
+  .option(
+    "--cache-from <image>",
+    "an image whose layers may be used; may be repeated",
+    repeated,
+    [],
+  )
+  .option("--no-push", "do not push; with --output")
+  .option("-o, --output <file>", "also download it, for docker load; - for standard output")
+  .option("--no-wait", "only ask for it, and print the build's id")
+  .addHelpText(
+    "after",
+    `
+The registry's user and password are what docker login kept, or RAILHEAD_REGISTRY_USERNAME and
+RAILHEAD_REGISTRY_PASSWORD.`,
+  )
+  .action((folder, _options, command) => buildImage(folder, command.optsWithGlobals()));
 
 program
   .command("get")
@@ -138,12 +177,7 @@ program
   .option("--port <port>", "port of the Worker (8787; with --demo any free one)")
   .option("--state <folder>", "where state, logs and secrets are kept (.railhead)")
   .option("--agents <count>", "agents to run here", "1")
-  .option(
-    "--remote <host=url>",
-    "a git host besides the usual ones; may be repeated",
-    (value: string, all: string[]) => [...all, value],
-    [],
-  )
+  .option("--remote <host=url>", "a git host besides the usual ones; may be repeated", repeated, [])
   .option("--demo", "show the main job from end to end, then end")
   .action((options) => dev(options));
 

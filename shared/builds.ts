@@ -1,5 +1,6 @@
 /** Words about builds that every room uses: ids, states, how a build can end, what the API shows. */
 import * as z from "zod";
+import { digestSchema, sha256Schema } from "./hashes.ts";
 import { queueSchema } from "./queue.ts";
 import { targetSchema } from "./recipes/index.ts";
 
@@ -29,6 +30,11 @@ export const END_CLASSES = [
   "make_error",
   "nothing_made",
   "wrong_target",
+  "context_error",
+  "dockerfile_refused",
+  "build_error",
+  "push_error",
+  "image_too_large",
   "artifact_too_large",
   "out_of_memory",
   "disk_full",
@@ -43,6 +49,10 @@ export const END_CLASSES = [
 ] as const;
 export type EndClass = (typeof END_CLASSES)[number];
 
+/** Who may read a build: everybody, who may read its repositories, or who knows its id (it is in no list). */
+export const VISIBILITIES = ["public", "private", "unlisted"] as const;
+export type Visibility = (typeof VISIBILITIES)[number];
+
 export const buildIdSchema = z.string().regex(/^[0-9a-f]{32}$/, "a build id is 32 hex digits");
 
 /** `build_id`, or its dashed UUID form (tutum's JobIdentifier), as 32 hex; null when it is neither. */
@@ -55,10 +65,6 @@ export function parseBuildId(text: string): string | null {
 }
 
 export const attemptSchema = z.int().min(1).max(1_000_000);
-export const sha256Schema = z.string().regex(/^[0-9a-f]{64}$/, "a SHA-256 is 64 hex digits");
-export const commitSchema = z
-  .string()
-  .regex(/^(?:[0-9a-f]{40}|[0-9a-f]{64})$/, "a commit is 40 or 64 hex digits");
 
 /** One published file. `name` is what a client asks for; where the bytes lie is the edge's affair. */
 export const artifactSchema = z.object({
@@ -85,7 +91,11 @@ export const buildRecordSchema = z.object({
   attempt: z.int(),
   agent: z.string().nullable(),
   commit: z.string().nullable(),
-  visibility: z.enum(["public", "private"]),
+  /** What the attempt is busy with (`fetch`, `build`, `push`, …); null unless the build runs. */
+  phase: z.string().nullable().default(null),
+  /** Of the image that was pushed; null for every other build. */
+  digest: digestSchema.nullable().default(null),
+  visibility: z.enum(VISIBILITIES),
   queued_at: z.string(),
   started_at: z.string().nullable(),
   ended_at: z.string().nullable(),

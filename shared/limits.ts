@@ -85,6 +85,17 @@ export const ARCHIVE_ENTRIES = 20_000;
 /** Milliseconds a ticket for one part is good for. */
 export const TICKET_MS = 60_000;
 
+// Images
+
+/** Bytes of a build context, as it is sent: what an agent unpacks and the engine reads again. */
+export const CONTEXT_BYTES = 512 * MIB;
+/** Bytes of one part of a context on its way into the bucket: R2 wants 5 MiB, a Worker's memory little more. */
+export const CONTEXT_PART_BYTES = 8 * MIB;
+/** Bytes of a context inside a JSON body, decoded: such a body stands in memory as a whole. */
+export const CONTEXT_JSON_BYTES = 16 * MIB;
+/** Bytes of an image, all layers unpacked, unless the agent's owner says otherwise. */
+export const IMAGE_BYTES = 8 * 1024 * MIB;
+
 // Names
 
 /** Characters of one path segment of a request. */

@@ -6,11 +6,13 @@
  *
  * control socket  agent <-> Pool    GET /agent/control        hello, assign, accept, cancel, drain …
  * attempt socket  agent <-> Build   GET /agent/builds/{id}/attempts/{n}   log, uploads, result
+ * context         agent <- R2       GET /agent/builds/{id}/attempts/{n}/context   with the lease as Bearer token
  *
  * Both ends send the literal text `ping` / `pong` besides (answered without waking the object).
  */
 import * as z from "zod";
-import { attemptSchema, BUILD_STATES, buildIdSchema, END_CLASSES, sha256Schema } from "./builds.ts";
+import { attemptSchema, BUILD_STATES, buildIdSchema, END_CLASSES } from "./builds.ts";
+import { digestSchema, sha256Schema } from "./hashes.ts";
 import { ARTIFACT_FILES, FRAME_BYTES } from "./limits.ts";
 import { agentEntrySchema } from "./log.ts";
 import { targetSchema } from "./recipes/index.ts";
@@ -182,6 +184,8 @@ export const attemptUpSchema = z.discriminatedUnion("t", [
     upload: uploadId,
     parts: z.array(z.object({ part: z.int().min(1), etag: z.string().max(200) })).max(10_000),
   }),
+  /** Asks whether the attempt may still change what others see outside (rule 7): before a tag is pushed. */
+  z.object({ t: z.literal("permit") }),
   /** The end of the attempt; takes effect once all entries up to `last_seq` are stored. */
   z.object({
     t: z.literal("result"),
@@ -194,6 +198,8 @@ export const attemptUpSchema = z.discriminatedUnion("t", [
     repositories: z.array(z.string().max(512)).max(64),
     /** Milliseconds spent in each phase. */
     phases: z.record(z.string().max(32), z.number()),
+    /** Of the image that was pushed. */
+    digest: digestSchema.optional(),
   }),
 ]);
 export type AttemptUp = z.infer<typeof attemptUpSchema>;
@@ -234,6 +240,8 @@ export const attemptDownSchema = z.discriminatedUnion("t", [
     code: z.enum(["retry", "fatal"]),
     message: z.string(),
   }),
+  /** Answer to permit. Whoever may not is told so by `refused` or `cancel`. */
+  z.object({ t: z.literal("permit_ok") }),
   /** The result is stored: nothing of this attempt is needed any more. */
   z.object({ t: z.literal("result_ok"), state: z.enum(BUILD_STATES) }),
   /** This attempt is not (or no longer) the build's: clean up and report done. */

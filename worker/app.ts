@@ -19,7 +19,7 @@ export type App = OpenAPIHono<AppEnv>;
 /** Routes that answer whatever the settings are, so that a broken deployment can be looked at. */
 const ALWAYS_SERVED = new Set(["/healthz", "/version"]);
 /** Bodies of any other route are read as JSON, and small. */
-const UPLOADS = "/agent/uploads/";
+const STREAMED = ["/agent/uploads/", "/api/images", "/api/v1/build"];
 
 const SECURITY_HEADERS: Record<string, string> = {
   "x-content-type-options": "nosniff",
@@ -98,7 +98,7 @@ const smallBody = bodyLimit({
 });
 
 async function limitBody(c: Context<AppEnv>, next: Next): Promise<Response | undefined> {
-  if (c.req.path.startsWith(UPLOADS)) {
+  if (STREAMED.some((prefix) => c.req.path.startsWith(prefix))) {
     await next();
     return undefined;
   }

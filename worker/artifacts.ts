@@ -1,6 +1,9 @@
 /** The bucket: the only file that touches R2. What lies where is said in core/manifest.ts. */
+import type { Visibility } from "../shared/builds.ts";
+import { CONTEXT_BYTES, CONTEXT_PART_BYTES } from "../shared/limits.ts";
 import { Problem } from "../shared/problem.ts";
 import type { ArtifactStore, StoredObject } from "./core/build-ports.ts";
+import type { BuildContext } from "./core/contracts.ts";
 import { logKey, type Manifest, manifestKey, manifestSchema } from "./core/manifest.ts";
 import type { Ticket } from "./core/ticket.ts";
 
@@ -43,7 +46,7 @@ export async function getFile(
 /** The copy of an ended build's log: NDJSON of LogEntry, in order of position. Null while its Build has it. */
 export async function getLog(
   bucket: R2Bucket,
-  visibility: "public" | "private",
+  visibility: Visibility,
   build: string,
 ): Promise<R2ObjectBody | null> {
   return bucket.get(logKey(visibility, build));
@@ -89,6 +92,94 @@ export async function putPart(
     if (code === UNKNOWN_UPLOAD)
       throw new Problem("attempt_over", "This upload is finished or given up. Open a fresh one.");
     throw error;
+  }
+}
+
+// ---- build contexts -----------------------------------------------------------------------------
+
+/**
+ * Stores what comes of a context, one part in memory at a time; removes it again when it does not come to its
+ * end. Throws Problem `too_large`, and what `chunks` throws.
+ */
+export async function putContext(
+  bucket: R2Bucket,
+  key: string,
+  chunks: AsyncIterable<Uint8Array>,
+): Promise<BuildContext> {
+  const digest = new crypto.DigestStream("SHA-256");
+  const hasher = digest.getWriter();
+  const parts = new PartsWriter(bucket, key);
+  let size = 0;
+  try {
+    for await (const chunk of chunks) {
+      size += chunk.length;
+      if (size > CONTEXT_BYTES) throw contextTooLarge();
+      await hasher.write(chunk);
+      await parts.write(chunk);
+    }
+    await hasher.close();
+    await parts.close();
+  } catch (error) {
+    await Promise.allSettled([hasher.abort(error), parts.abort()]);
+    throw error;
+  }
+  return { key, size, sha256: toHex(await digest.digest) };
+}
+
+/** 413 for what is, or says that it is, larger than a context may be. */
+export function contextTooLarge(): Problem {
+  return new Problem(
+    "too_large",
+    `A build context has at most ${CONTEXT_BYTES} bytes. Leave out with .dockerignore what the build does not need.`,
+  );
+}
+
+export async function removeContext(bucket: R2Bucket, { key }: BuildContext): Promise<void> {
+  await bucket.delete(key);
+}
+
+/** An object of unknown length: parts of equal size but for the last, or one put where there is only one. */
+class PartsWriter {
+  readonly #bucket: R2Bucket;
+  readonly #key: string;
+  readonly #part = new Uint8Array(CONTEXT_PART_BYTES);
+  readonly #done: R2UploadedPart[] = [];
+  #upload: R2MultipartUpload | null = null;
+  #filled = 0;
+
+  constructor(bucket: R2Bucket, key: string) {
+    this.#bucket = bucket;
+    this.#key = key;
+  }
+
+  async write(chunk: Uint8Array): Promise<void> {
+    for (let rest = chunk; rest.length > 0; ) {
+      if (this.#filled === this.#part.length) await this.#send();
+      const taken = rest.subarray(0, this.#part.length - this.#filled);
+      this.#part.set(taken, this.#filled);
+      this.#filled += taken.length;
+      rest = rest.subarray(taken.length);
+    }
+  }
+
+  async close(): Promise<void> {
+    if (this.#upload === null) {
+      await this.#bucket.put(this.#key, this.#part.subarray(0, this.#filled));
+      return;
+    }
+    await this.#send();
+    await this.#upload.complete(this.#done);
+  }
+
+  async abort(): Promise<void> {
+    await this.#upload?.abort();
+  }
+
+  async #send(): Promise<void> {
+    this.#upload ??= await this.#bucket.createMultipartUpload(this.#key);
+    const bytes = this.#part.subarray(0, this.#filled);
+    this.#done.push(await this.#upload.uploadPart(this.#done.length + 1, bytes));
+    this.#filled = 0;
   }
 }
 

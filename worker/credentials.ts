@@ -31,12 +31,13 @@ export function gitCredentials(
   return [`Basic ${btoa(`${user}:${rest}`)}`, `Bearer ${rest}`];
 }
 
-/** User and password (RFC 7617); null when it is not both. */
-function decodeBasic(encoded: string): [user: string, password: string] | null {
+/** User and password (RFC 7617, UTF-8); null when it is not both. */
+export function decodeBasic(encoded: string): [user: string, password: string] | null {
   if (!/^[A-Za-z0-9+/]+={0,2}$/.test(encoded)) return null;
   let text: string;
   try {
-    text = atob(encoded);
+    const bytes = Uint8Array.from(atob(encoded), (character) => character.charCodeAt(0));
+    text = new TextDecoder().decode(bytes);
   } catch {
     return null;
   }

@@ -5,6 +5,7 @@ import { CHECKSUMS_FILE } from "../shared/recipes/go.ts";
 import type { AppEnv } from "./app.ts";
 import { getFile, headFile } from "./artifacts.ts";
 import { decide, type Representation } from "./conditions.ts";
+import type { BuildContext } from "./core/contracts.ts";
 import type { Manifest, ManifestFile } from "./core/manifest.ts";
 import { sha256 } from "./secrets.ts";
 
@@ -36,14 +37,29 @@ export async function serveFile(
   name: string,
 ): Promise<Response | null> {
   const file = manifest.files.find((candidate) => candidate.name === name);
-  if (file !== undefined) return serve(c, manifest, name, stored(c.env, manifest, file));
+  const caching = manifest.visibility === "public" ? PUBLIC_CACHING : PRIVATE_CACHING;
+  if (file !== undefined) return serve(c, caching, name, stored(c.env, manifest, file));
   const text = checksums(manifest, name);
-  if (text !== null) return serve(c, manifest, name, await generated(manifest, text));
+  if (text !== null) return serve(c, caching, name, await generated(manifest, text));
   const names = manifest.files.map((candidate) => candidate.name).join(", ");
   throw new Problem(
     "no_such_file",
     `This build has no file ${name}. It has ${names}, ${CHECKSUMS_FILE}, and ${SHA256_SUFFIX} of each.`,
   );
+}
+
+/** Answers a GET of a build's context, for its attempt alone. Null when R2 has lost it. Throws as `serveFile`. */
+export function serveContext(
+  c: Context<AppEnv>,
+  { key, size, sha256: hash }: BuildContext,
+): Promise<Response | null> {
+  return serve(c, PRIVATE_CACHING, "context.tar", {
+    etag: `"${hash}"`,
+    modified_at: 0,
+    size,
+    type: "application/octet-stream",
+    ...bytesOf(c.env, key, size),
+  });
 }
 
 function stored(env: Env, manifest: Manifest, file: ManifestFile): Content {
@@ -52,11 +68,23 @@ function stored(env: Env, manifest: Manifest, file: ManifestFile): Content {
     modified_at: Date.parse(manifest.created_at),
     size: file.size,
     type: file.content_type,
-    exists: async () => (await headFile(env.ARTIFACTS, file.key)) !== null,
+    ...bytesOf(env, file.key, file.size, file.etag),
+  };
+}
+
+/** Bytes that lie at `key`; with `etag`, that very object alone. */
+function bytesOf(
+  env: Env,
+  key: string,
+  size: number,
+  etag?: string,
+): Pick<Content, "exists" | "read"> {
+  return {
+    exists: async () => (await headFile(env.ARTIFACTS, key)) !== null,
     read: async (offset, length) => {
-      const object = await getFile(env.ARTIFACTS, file.key, {
-        ...(length < file.size ? { range: { offset, length } } : {}),
-        onlyIf: new Headers({ "if-match": `"${file.etag}"` }),
+      const object = await getFile(env.ARTIFACTS, key, {
+        ...(length < size ? { range: { offset, length } } : {}),
+        ...(etag === undefined ? {} : { onlyIf: new Headers({ "if-match": `"${etag}"` }) }),
       });
       return object !== null && "body" in object ? object.body : null;
     },
@@ -88,7 +116,7 @@ function byName(a: ManifestFile, b: ManifestFile): number {
 
 async function serve(
   c: Context<AppEnv>,
-  manifest: Manifest,
+  caching: Record<string, string>,
   name: string,
   content: Content,
 ): Promise<Response | null> {
@@ -97,7 +125,7 @@ async function serve(
     etag,
     "last-modified": new Date(content.modified_at).toUTCString(),
     "accept-ranges": "bytes",
-    ...(manifest.visibility === "public" ? PUBLIC_CACHING : PRIVATE_CACHING),
+    ...caching,
   });
   const decision = decide(c.req.method, c.req.raw.headers, content);
   if (decision.status === 304) return new Response(null, { status: 304, headers });

@@ -1,4 +1,6 @@
 /** Where the pages of a log come from: the Build while it has them, then the copy in R2. */
+
+import type { Visibility } from "../shared/builds.ts";
 import { LOG_PAGE_BYTES } from "../shared/limits.ts";
 import type { LogEntry } from "../shared/log.ts";
 import { getLog } from "./artifacts.ts";
@@ -7,7 +9,7 @@ import type { LogSource } from "./log-stream.ts";
 import { retrying } from "./retry.ts";
 
 /** A source for one reader; it keeps its place in the R2 copy, so that reading on costs nothing twice. */
-export function logSource(env: Env, build_id: string, visibility: "public" | "private"): LogSource {
+export function logSource(env: Env, build_id: string, visibility: Visibility): LogSource {
   let stored: StoredLog | null = null;
   return async (after, wait_ms) => {
     if (stored === null) {

@@ -31,8 +31,14 @@ export function streamLog(
   format: LogFormat,
   view: LogView,
 ): ReadableStream<Uint8Array> {
+  return streamText(renderedPages(source, format, view));
+}
+
+/** Texts as bytes, written as they are pulled. */
+export function streamText(
+  chunks: AsyncGenerator<string, void, undefined>,
+): ReadableStream<Uint8Array> {
   const encoder = new TextEncoder();
-  const chunks = renderedPages(source, format, view);
   return new ReadableStream(
     {
       async pull(controller) {

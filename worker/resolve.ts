@@ -1,6 +1,6 @@
-/** From what a Go path asks for to an exact version and commit, by asking the git host. */
+/** From what a request asks for to an exact version and commit, by asking the git host. */
 import { Problem } from "../shared/problem.ts";
-import { type GoRequest, goGitPath, goRepository, isCommit } from "../shared/recipes/go.ts";
+import { type GoTarget, goGitPath, goRepository, isCommit } from "../shared/recipes/go.ts";
 import { listPublicRefs, listRefs, type RefPrefix, type RefsAnswer } from "./git.ts";
 import {
   branchTip,
@@ -28,8 +28,13 @@ type Repository = Pick<Resolved, "visibility" | "credential"> & {
   defaultBranch(): Promise<Ref[]>;
 };
 
-/** The version that follows the newest tag, or the default branch where there is none. */
+/** What of a repository is asked for. */
+export type RepositoryRequest = Pick<GoTarget, "remote" | "path" | "version">;
+
+/** The newest tag, or the default branch where there is none. */
 export const LATEST = "latest";
+/** The commit at the tip of the default branch, in git's own word. */
+export const DEFAULT_BRANCH = "HEAD";
 /** A commit, cut short: enough digits that nobody means anything else by it. */
 const ABBREVIATED = /^[0-9a-f]{7,63}$/;
 
@@ -39,7 +44,7 @@ const ABBREVIATED = /^[0-9a-f]{7,63}$/;
  */
 export async function resolveVersion(
   base: string,
-  request: GoRequest,
+  request: RepositoryRequest,
   credentials: readonly string[],
 ): Promise<Resolved> {
   const url = `${base}${goGitPath(request)}`;
@@ -58,7 +63,7 @@ export async function resolveVersion(
 
 async function open(
   url: string,
-  request: GoRequest,
+  request: RepositoryRequest,
   credentials: readonly string[],
   not_before: number,
 ): Promise<Repository> {
@@ -80,7 +85,7 @@ async function open(
 }
 
 function repository(
-  request: GoRequest,
+  request: RepositoryRequest,
   credential: string | null,
   tags: Ref[],
   list: (prefix: RefPrefix) => Promise<RefsAnswer>,
@@ -112,6 +117,7 @@ async function choose(asked: string, repository: Repository): Promise<Choice | n
     return { version: lower, commit: lower, advertised };
   }
   if (asked === LATEST) return tip(latestTag(tags) ?? head(await repository.defaultBranch()));
+  if (asked === DEFAULT_BRANCH) return tip(head(await repository.defaultBranch()));
   return tip(
     exactTag(asked, tags) ?? rangedTag(asked, tags) ?? branchTip(asked, await repository.heads()),
   );
@@ -122,14 +128,14 @@ function tip(version: Version | null): Choice | null {
 }
 
 function head(refs: readonly Ref[]): Version | null {
-  const ref = refs.find(({ ref }) => ref === "HEAD");
+  const ref = refs.find(({ ref }) => ref === DEFAULT_BRANCH);
   return ref === undefined ? null : { version: ref.oid, commit: ref.oid };
 }
 
-async function noSuchVersion(request: GoRequest, repository: Repository): Promise<Problem> {
+async function noSuchVersion(request: RepositoryRequest, repository: Repository): Promise<Problem> {
   const { version } = request;
   const name = goRepository(request);
-  if (version === LATEST)
+  if (version === LATEST || version === DEFAULT_BRANCH)
     return new Problem("no_such_version", `${name} has no tag and no commit yet.`);
   if (ABBREVIATED.test(version)) {
     const commits = expandCommit(version, [...repository.tags, ...(await repository.heads())]);

@@ -4,6 +4,7 @@ import { HTTPException } from "hono/http-exception";
 import { Problem, type ProblemCode } from "../shared/problem.ts";
 import { prefersPlainText } from "./accept.ts";
 import type { AppEnv } from "./app-env.ts";
+import { isTutumPath, tutumError } from "./tutum.ts";
 
 /** What hono and its middleware throw, as our codes. */
 const CODE_OF_STATUS: Record<number, ProblemCode> = {
@@ -26,8 +27,9 @@ export function respondWithError(error: unknown, c: Context<AppEnv>): Response {
   return respond(toProblem(error, c), c);
 }
 
-/** Renders one problem: JSON by default, its detail alone where the caller reads plain text. */
+/** Renders one problem: JSON by default, its detail alone where the caller reads plain text, a seed's own shape on its paths. */
 export function respond(problem: Problem, c: Context<AppEnv>): Response {
+  if (isTutumPath(c.req.path)) return tutumError(problem);
   const headers = new Headers({ "cache-control": "no-store", ...problem.headers });
   if (prefersPlainText(c.req.header("accept"), c.req.header("user-agent"))) {
     headers.set("content-type", "text/plain; charset=utf-8");

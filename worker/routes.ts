@@ -3,6 +3,7 @@ import { adminRoutes } from "./api/admin.ts";
 import { agentRoutes } from "./api/agents.ts";
 import { buildRoutes } from "./api/builds.ts";
 import { goRoutes } from "./api/go.ts";
+import { imageRoutes } from "./api/images.ts";
 import { installRoutes } from "./api/install.ts";
 import { openapiRoutes } from "./api/openapi.ts";
 import { uploadRoutes } from "./api/uploads.ts";
@@ -13,6 +14,7 @@ export function createRoutes(): App {
   adminRoutes(app);
   agentRoutes(app);
   buildRoutes(app);
+  imageRoutes(app);
   uploadRoutes(app);
   installRoutes(app);
   openapiRoutes(app);

@@ -16,11 +16,18 @@ export type DockerErrorKind =
 export class DockerError extends Error {
   readonly kind: DockerErrorKind;
   readonly status: number | null;
-  constructor(kind: DockerErrorKind, message: string, status: number | null = null) {
+  /** The engine's own sentence, where it said one. */
+  readonly said: string | null;
+  constructor(
+    kind: DockerErrorKind,
+    message: string,
+    { status = null, said = null }: { status?: number | null; said?: string | null } = {},
+  ) {
     super(message);
     this.name = "DockerError";
     this.kind = kind;
     this.status = status;
+    this.said = said;
   }
 }
 
@@ -128,7 +135,85 @@ export type HostFacts = {
   disk_total_bytes: number | null;
 };
 
+/** Who logs in at a registry. */
+export type RegistryLogin = {
+  /** Host, with its port; null for Docker Hub. */
+  registry: string | null;
+  username: string;
+  password: string;
+};
+
+/** A local image. */
+export type ImageFacts = {
+  /** `sha256:…` */
+  id: string;
+  /** Bytes of all its layers, unpacked. */
+  size_bytes: number;
+  /** By tag and by digest, as `docker images` shows them. */
+  names: string[];
+  /** Instructions that a build FROM it runs. */
+  on_build: string[];
+};
+
+/** One build by the engine's classic builder, whose limits hold (docker.md finding 10). */
+export type ImageSpec = {
+  owner: Owner;
+  /** Path in the context. */
+  dockerfile: string;
+  stage: string | null;
+  args: Record<string, string>;
+  labels: Record<string, string>;
+  /** Images on the host whose layers may be taken instead of made anew. */
+  cache_from: string[];
+  login: RegistryLogin | null;
+  limits: Limits;
+  /** Bytes of all its layers. */
+  max_bytes: number;
+};
+
+/** What a build says, and how it failed, unless it ends well. `message` is the engine's own. */
+export type BuildEvent =
+  | { kind: "output"; chunk: Chunk }
+  | { kind: "failed"; message: string }
+  /** A step wrote more than `limits.disk_bytes`, or the image has more than `max_bytes`. */
+  | { kind: "outgrown"; what: "step" | "image" };
+
+/** What a push says, and how it ended. */
+export type PushEvent =
+  | { kind: "output"; chunk: Chunk }
+  | { kind: "failed"; message: string }
+  | { kind: "pushed"; digest: string };
+
+/** Images on the engine. What an attempt makes there is in a ledger on disk, so that `clean` and `reap` find it. */
+export interface Images {
+  /** Null when it is not on the host. An id, or its beginning, is no reference that others may use: look at `names`. */
+  inspect(reference: string): Promise<ImageFacts | null>;
+  /** Brings a base image to the host, to stay until `trim`. */
+  pull(reference: string, login: RegistryLogin | null, signal: AbortSignal): Promise<void>;
+  /** Whether `pull` brought it with a login: whoever has none must not get it from the host. */
+  isGuarded(reference: string): boolean;
+  /** Runs `work` while none of these names can change. */
+  holding<T>(references: readonly string[], work: () => Promise<T>): Promise<T>;
+  /** Builds under a name that is the attempt's own, `builtImage`. */
+  build(spec: ImageSpec, context: Readable, signal: AbortSignal): AsyncIterable<BuildEvent>;
+  /**
+   * Runs `work` while the attempt's image bears that name on the host: alone, and never instead of an image that
+   * is not of our pulling. @throws DockerError `conflict` when there is one
+   */
+  naming<T>(owner: Owner, reference: string, work: () => Promise<T>): Promise<T>;
+  /** What `docker load` takes. */
+  save(reference: string): Promise<Readable>;
+  push(
+    reference: string,
+    login: RegistryLogin | null,
+    signal: AbortSignal,
+  ): AsyncIterable<PushEvent>;
+  /** Removes what `pull` brought and no build used for longest, until the rest has at most `max_bytes`. */
+  trim(max_bytes: number): Promise<void>;
+}
+
 export interface DockerHost {
+  readonly images: Images;
   facts(): Promise<HostFacts>;
   /** Id of a local image (`sha256:…`); null when it is not on the host. */
   imageId(reference: string): Promise<string | null>;
@@ -142,15 +227,20 @@ export interface DockerHost {
   volumes(
     label: string,
   ): Promise<{ name: string; labels: Record<string, string>; bytes: number | null }[]>;
-  /** Everything labelled with this owner goes: containers, volumes, networks, disks. Idempotent. */
+  /** Everything of this owner goes: containers, volumes, networks, disks, images. Idempotent. */
   clean(owner: Owner): Promise<void>;
   /** Cleans what belongs to this agent and to no attempt in `live`; answers what it removed. */
   reap(agent: string, live: { build: string; attempt: number }[]): Promise<string[]>;
-  /** Removes all that this agent has on the host: containers, volumes (caches too), network, firewall rules, disks. */
+  /** Removes all that this agent has on the host: containers, volumes and images (caches too), network, firewall rules, disks. */
   retire(): Promise<void>;
 }
 
 /** Volume that holds an attempt's workspace. */
 export function workspaceVolume(owner: Owner): string {
   return `railhead-${owner.build}-${owner.attempt}`;
+}
+
+/** Name of the image that an attempt built, as long as it is there. */
+export function builtImage({ build, attempt }: Omit<Owner, "agent">): string {
+  return `railhead.local/${build}-${attempt}:latest`;
 }

@@ -1,11 +1,13 @@
 /**
- * The calls to the engine that we use, and the only file that knows dockerode. Every call throws a DockerError and
- * settles: dockerode's own promises stay pending for ever when a connection dies at the wrong moment.
+ * The calls to the engine that we use; those about images are in engine-images.ts, and no third file knows dockerode.
+ * Every call throws a DockerError and settles: dockerode's own promises stay pending for ever when a connection dies
+ * at the wrong moment.
  */
 import type { Duplex, Readable } from "node:stream";
 import Dockerode from "dockerode";
+import { call, mappedCall, type Split } from "./calls.ts";
 import { DockerError } from "./contracts.ts";
-import { inStreamKind, mapped } from "./errors.ts";
+import { EngineImages } from "./engine-images.ts";
 import { type Labels, labelFilter } from "./labels.ts";
 
 export type ContainerBody = Dockerode.ContainerCreateOptions;
@@ -24,25 +26,20 @@ export type EngineInfo = {
   LiveRestoreEnabled?: boolean;
   SecurityOptions?: string[] | null;
   DockerRootDir: string;
+  CgroupDriver?: string;
 };
 
-/** Milliseconds of an ordinary call. */
-const CALL_MS = 60_000;
 /** Milliseconds of a call that moves a source or an artifact. */
 const ARCHIVE_MS = 10 * 60_000;
-/** Milliseconds without a word of progress after which a pull is given up. */
-const PULL_SILENCE_MS = 60_000;
-
-type Json = Record<string, unknown>;
-/** dockerode sends all options as query and as body unless they are told apart with these two. */
-type Split = { _query: Json; _body: Json };
 
 export class Engine {
+  readonly images: EngineImages;
   readonly #docker: Dockerode;
 
   /** @param socket path of the engine's socket */
   constructor(socket: string) {
     this.#docker = new Dockerode({ socketPath: socket });
+    this.images = new EngineImages(this.#docker);
   }
 
   info(): Promise<EngineInfo> {
@@ -60,6 +57,16 @@ export class Engine {
 
   inspect(id: string): Promise<Inspected> {
     return call("inspect the container", () => this.#docker.getContainer(id).inspect());
+  }
+
+  /** Bytes that a container has written over its image, and the cgroup that it is in. */
+  async written(id: string): Promise<{ bytes: number; cgroup: string }> {
+    // dockerode's types do not know the option.
+    const options = { size: true } as Dockerode.ContainerInspectOptions;
+    const found: Inspected & { SizeRw?: number } = await call("measure the container", () =>
+      this.#docker.getContainer(id).inspect(options),
+    );
+    return { bytes: found.SizeRw ?? 0, cgroup: found.HostConfig.CgroupParent ?? "" };
   }
 
   async start(id: string): Promise<void> {
@@ -151,48 +158,6 @@ export class Engine {
     );
   }
 
-  /** Local image; null when it is not on the host. */
-  async imageId(reference: string): Promise<string | null> {
-    try {
-      return (
-        await call(`inspect the image ${reference}`, () =>
-          this.#docker.getImage(reference).inspect(),
-        )
-      ).Id;
-    } catch (error) {
-      if (error instanceof DockerError && error.status === 404) return null;
-      throw error;
-    }
-  }
-
-  async pull(reference: string): Promise<void> {
-    const what = `pull the image ${reference}`;
-    const stream = await call(what, () => this.#docker.pull(reference));
-    let silence = setTimeout(() => {}, 0);
-    const hush = () => {
-      clearTimeout(silence);
-      silence = setTimeout(() => {
-        const error = new DockerError("timeout", `cannot ${what}: the registry fell silent`);
-        (stream as Readable).destroy(error);
-      }, PULL_SILENCE_MS);
-    };
-    let rest = "";
-    try {
-      hush();
-      for await (const chunk of stream) {
-        hush();
-        const lines = (rest + String(chunk)).split("\n");
-        rest = lines.pop() ?? "";
-        for (const line of lines) progress(line, what);
-      }
-      progress(rest, what);
-    } catch (error) {
-      throw mapped(error, what);
-    } finally {
-      clearTimeout(silence);
-    }
-  }
-
   async createVolume(name: string, labels: Labels, options: Labels): Promise<void> {
     await call(`create the volume ${name}`, () =>
       this.#docker.createVolume({
@@ -236,37 +201,5 @@ export class Engine {
 
   async removeNetwork(name: string): Promise<void> {
     await call(`remove the network ${name}`, () => this.#docker.getNetwork(name).remove());
-  }
-}
-
-/** One line of a pull's progress; an error comes in the stream of an answer that began with 200. */
-function progress(line: string, what: string): void {
-  if (line.trim() === "") return;
-  const said: { error?: unknown } = JSON.parse(line);
-  if (said.error === undefined) return;
-  const text = String(said.error);
-  throw new DockerError(inStreamKind(text), `cannot ${what}: ${text}`);
-}
-
-async function mappedCall<T>(what: string, make: () => Promise<T>): Promise<T> {
-  try {
-    return await make();
-  } catch (error) {
-    throw mapped(error, what);
-  }
-}
-
-/** A call that settles within `ms` whatever becomes of its connection. */
-async function call<T>(what: string, make: () => Promise<T>, ms = CALL_MS): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => {
-      reject(new DockerError("timeout", `cannot ${what}: no answer in ${ms / 1000} seconds`));
-    }, ms);
-  });
-  try {
-    return await Promise.race([mappedCall(what, make), late]);
-  } finally {
-    clearTimeout(timer);
   }
 }

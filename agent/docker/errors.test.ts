@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { DockerError } from "./contracts.ts";
-import { inStreamKind, mapped } from "./errors.ts";
+import { inStream, mapped } from "./errors.ts";
 
 function http(statusCode: number, message: string): Error {
   return Object.assign(new Error(`(HTTP code ${statusCode}) unexpected - ${message} `), {
@@ -48,7 +48,7 @@ test("a DockerError passes through unchanged", () => {
 });
 
 test("what a registry says in the stream of a pull is told apart", () => {
-  assert.equal(inStreamKind("pull access denied for x"), "auth");
-  assert.equal(inStreamKind("manifest for x:9 not found: manifest unknown"), "not_found");
-  assert.equal(inStreamKind("dial tcp: connection refused"), "unavailable");
+  assert.equal(inStream("pull access denied for x", "pull").kind, "auth");
+  assert.equal(inStream("manifest for x:9 not found: manifest unknown", "pull").kind, "not_found");
+  assert.equal(inStream("dial tcp: connection refused", "pull").kind, "unavailable");
 });

@@ -36,9 +36,10 @@ function sentence(thrown: Thrown): string {
 export function mapped(cause: unknown, what: string): DockerError {
   if (cause instanceof DockerError) return cause;
   const thrown: Thrown = typeof cause === "object" && cause !== null ? cause : { message: cause };
-  const said = `cannot ${what}: ${sentence(thrown)}`;
+  const words = sentence(thrown);
+  const said = `cannot ${what}: ${words}`;
   const status = typeof thrown.statusCode === "number" ? thrown.statusCode : null;
-  if (status !== null) return new DockerError(kindOf(status, said), said, status);
+  if (status !== null) return new DockerError(kindOf(status, said), said, { status, said: words });
   if (thrown.name === "AbortError") return new DockerError("timeout", said);
   const code = typeof thrown.code === "string" ? thrown.code : "";
   if (code === "EACCES" || code === "EPERM") {
@@ -62,8 +63,13 @@ function kindOf(status: number, said: string): DockerErrorKind {
   return inStreamKind(said);
 }
 
+/** An error that came in the stream of an answer that began with 200. */
+export function inStream(words: string, what: string): DockerError {
+  return new DockerError(inStreamKind(words), `cannot ${what}: ${words}`, { said: words });
+}
+
 /** The kind of an error that the engine reports as text: in a 500, or in the stream of a pull. */
-export function inStreamKind(text: string): DockerErrorKind {
+function inStreamKind(text: string): DockerErrorKind {
   if (/unauthorized|authentication required|no basic auth|access denied|denied:/i.test(text)) {
     return "auth";
   }

@@ -1,6 +1,7 @@
 /** The DockerHost: one engine, as one agent sees it. */
 import { join } from "node:path";
 import {
+  builtImage,
   DockerError,
   type DockerHost,
   type HostFacts,
@@ -12,12 +13,13 @@ import {
 import { Disks } from "./disks.ts";
 import { Engine, type EngineInfo, type Inspected } from "./engine.ts";
 import { isKind } from "./errors.ts";
+import { AgentImages } from "./images.ts";
+import { insist } from "./insist.ts";
 import { containerName, LABEL, type Labels, ownerLabels } from "./labels.ts";
 import { OutboundNetwork } from "./network.ts";
 import { type Known, knownFrom, Run } from "./run.ts";
 import { sandbox } from "./sandbox.ts";
 import { diskOf, hasSecurityOption, type Sight, sightOf } from "./sight.ts";
-import { sleep } from "./time.ts";
 import { type Volume, Volumes } from "./volumes.ts";
 
 export type DockerHostOptions = {
@@ -33,12 +35,8 @@ export type DockerHostOptions = {
 
 export const DEFAULT_SOCKET = "/var/run/docker.sock";
 
-/** Attempts at a volume or network whose container was removed a moment ago. */
-const REMOVE_ATTEMPTS = 20;
-/** Milliseconds between two of them. */
-const REMOVE_RETRY_MS = 250;
-
 export class Host implements DockerHost {
+  readonly images: AgentImages;
   readonly #agent: string;
   readonly #engine: Engine;
   readonly #volumes: Volumes;
@@ -54,6 +52,10 @@ export class Host implements DockerHost {
     const sight = async () => (await this.#know()).sight;
     this.#volumes = new Volumes(this.#engine, disks, options.agent, sight);
     this.#network = new OutboundNetwork(this.#engine, options.agent, options.allow_addresses ?? []);
+    this.images = new AgentImages(this.#engine, join(options.folder, "images"), {
+      info: async () => (await this.#know()).info,
+      network: () => this.#network.settleForRoot(),
+    });
   }
 
   async facts(): Promise<HostFacts> {
@@ -77,12 +79,12 @@ export class Host implements DockerHost {
     };
   }
 
-  imageId(reference: string): Promise<string | null> {
-    return this.#engine.imageId(reference);
+  async imageId(reference: string): Promise<string | null> {
+    return (await this.images.inspect(reference))?.id ?? null;
   }
 
   pull(reference: string): Promise<void> {
-    return this.#engine.pull(reference);
+    return this.#engine.images.pull(reference, null);
   }
 
   async create(spec: RunSpec): Promise<RunHandle> {
@@ -125,6 +127,7 @@ export class Host implements DockerHost {
   async clean(owner: Owner): Promise<void> {
     this.#own(owner);
     await this.#remove(ownerLabels(owner), () => true);
+    await this.images.clean(owner);
   }
 
   async reap(agent: string, live: { build: string; attempt: number }[]): Promise<string[]> {
@@ -135,11 +138,18 @@ export class Host implements DockerHost {
       // A cache belongs to no attempt.
       return build !== undefined && !alive.has(`${build} ${found[LABEL.attempt]}`);
     });
+    for (const held of await this.images.attempts()) {
+      if (alive.has(`${held.build} ${held.attempt}`)) continue;
+      await this.images.clean(held);
+      removed.push(builtImage(held));
+    }
     return [...removed, ...(await this.#volumes.sweep())];
   }
 
   async retire(): Promise<void> {
     await this.#remove({ [LABEL.agent]: this.#agent }, () => true);
+    for (const held of await this.images.attempts()) await this.images.clean(held);
+    await this.images.trim(0);
     await this.#volumes.sweep();
     await insist(() => this.#network.remove());
   }
@@ -201,18 +211,5 @@ export class Host implements DockerHost {
   #own(owner: Owner): void {
     if (owner.agent === this.#agent) return;
     throw new DockerError("invalid", `${owner.agent} is not this agent, ${this.#agent}`);
-  }
-}
-
-/** Removes something that is already going, or that its last user leaves just now. */
-async function insist(remove: () => Promise<void>): Promise<void> {
-  for (let attempt = 1; ; attempt++) {
-    try {
-      return await remove();
-    } catch (error) {
-      if (isKind(error, "gone")) return;
-      if (!isKind(error, "conflict") || attempt === REMOVE_ATTEMPTS) throw error;
-      await sleep(REMOVE_RETRY_MS);
-    }
   }
 }

@@ -4,7 +4,7 @@
  */
 import { createHash } from "node:crypto";
 import { constants } from "node:fs";
-import { readFile } from "node:fs/promises";
+import { readFile, writeFile } from "node:fs/promises";
 import { DockerError } from "./contracts.ts";
 import type { Engine } from "./engine.ts";
 import { isKind } from "./errors.ts";
@@ -69,6 +69,12 @@ export class OutboundNetwork {
     return this.#settling;
   }
 
+  /** As `settle`, for containers whose user is root, and who may send what no rule of ours expects. */
+  async settleForRoot(): Promise<string | null> {
+    const name = await this.settle();
+    return name !== null && (await this.#closeIpv6()) ? name : null;
+  }
+
   async #settle(): Promise<string | null> {
     this.#able ||= await this.able();
     if (!this.#able) return null;
@@ -90,6 +96,7 @@ export class OutboundNetwork {
       while (await passes("-D", chain, ...this.#jump(own)));
       if (await passes("-F", own)) await tool("iptables", ["-w", "-X", own]);
     }
+    while (await passes6("-D", ...this.#ipv6Rule()));
   }
 
   /** Our chain by the chain that it is jumped to from. */
@@ -136,6 +143,23 @@ export class OutboundNetwork {
     });
   }
 
+  /** Whether the host's end of the bridge answers to IPv4 alone, which is what the rules are for. */
+  async #closeIpv6(): Promise<boolean> {
+    const setting = `/proc/sys/net/ipv6/conf/${this.#bridge}/disable_ipv6`;
+    // A host without IPv6 has no such setting.
+    const closed = () => readFile(setting, "utf8").then((text) => text.trim() === "1", isMissing);
+    if (await closed()) return true;
+    await writeFile(setting, "1").catch(() => {});
+    if (await closed()) return true;
+    // An agent in a container of the host's network may set rules, but not this.
+    const rule = this.#ipv6Rule();
+    return (await passes6("-C", ...rule)) || (await passes6("-I", ...rule));
+  }
+
+  #ipv6Rule(): string[] {
+    return ["INPUT", "-i", this.#bridge, "-j", "DROP"];
+  }
+
   /** The bridge is in our own network namespace, and the firewall sees what crosses it. */
   async #holds(): Promise<boolean> {
     if (!(await allowed(`/sys/class/net/${this.#bridge}`, constants.F_OK))) return false;
@@ -144,11 +168,23 @@ export class OutboundNetwork {
   }
 }
 
-async function passes(...args: string[]): Promise<boolean> {
-  return tool("iptables", ["-w", ...args]).then(
+function passes(...args: string[]): Promise<boolean> {
+  return succeeds("iptables", args);
+}
+
+function passes6(...args: string[]): Promise<boolean> {
+  return succeeds("ip6tables", args);
+}
+
+function succeeds(program: string, args: string[]): Promise<boolean> {
+  return tool(program, ["-w", ...args]).then(
     () => true,
     () => false,
   );
+}
+
+function isMissing(error: unknown): boolean {
+  return error instanceof Error && "code" in error && error.code === "ENOENT";
 }
 
 async function resolvers(): Promise<string[]> {

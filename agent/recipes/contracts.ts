@@ -2,7 +2,15 @@
 import type { EndClass } from "../../shared/builds.ts";
 import type { AgentEntry } from "../../shared/log.ts";
 import type { Target } from "../../shared/recipes/index.ts";
-import type { DockerHost, Exit, Limits, Owner, RunHandle, RunSpec } from "../docker/contracts.ts";
+import type {
+  Chunk,
+  DockerHost,
+  Exit,
+  Limits,
+  Owner,
+  RunHandle,
+  RunSpec,
+} from "../docker/contracts.ts";
 
 /** A file that the recipe made, on the agent's disk, ready for upload. */
 export type Made = {
@@ -56,6 +64,15 @@ export interface RecipeContext<T extends Target = Target> {
   run(
     spec: Omit<RunSpec, "owner" | "deadline_ms">,
   ): Promise<{ exit: Exit; handle: RunHandle; tail: string[] }>;
+  /**
+   * Spools what no container of ours prints (the engine builds or pushes) as lines, and ends with it.
+   * @returns the last lines, redacted
+   */
+  follow(chunks: AsyncIterable<Chunk>): Promise<string[]>;
+  /** Brings the context that the build was posted with to `file`; goes on where an earlier try was cut. */
+  fetchContext(file: string, size: number): Promise<void>;
+  /** Settles when the Build lets this attempt change what others see (protocol rule 7). */
+  permit(): Promise<void>;
   /** Journals the phase and its result; answers a predecessor's result when it had already finished it. */
   phase<R extends JsonValue>(name: string, body: () => Promise<R>): Promise<R>;
 }
@@ -68,13 +85,22 @@ export type JsonValue =
   | JsonValue[]
   | { [key: string]: JsonValue };
 
+/** What an attempt that went well leaves. */
+export type Outcome = {
+  made: Made[];
+  /** Repositories of which a credential was used (protocol rule 17). */
+  repositories: string[];
+  /** `sha256:…` of what was pushed to a registry. */
+  digest?: string;
+};
+
 export interface Recipe<T extends Target = Target> {
   readonly name: T["recipe"];
   /** Images it needs on the host, for `hello.unwell` and `agent doctor`. */
   images(): string[];
   /** Why this agent's own policy refuses the target (DESIGN.md rule 7); null when it does not. */
   refuses(target: T): string | null;
-  make(context: RecipeContext<T>): Promise<{ made: Made[]; repositories: string[] }>;
+  make(context: RecipeContext<T>): Promise<Outcome>;
   /**
    * Housekeeping that makes later builds faster or keeps caches small. The agent calls it when no attempt
    * runs and aborts `signal` as soon as one arrives. Never throws for what a later call can do again.

@@ -49,7 +49,8 @@ export class GoBuild {
       path: goGitPath(target),
       commit: target.commit,
       tag: target.version === target.commit ? null : target.version,
-      visibility: target.visibility,
+      // What is built from a public source must never need anybody's credential.
+      credentials: target.visibility === "private" ? context.credentials : [],
     };
   }
 

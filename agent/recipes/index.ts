@@ -4,10 +4,16 @@ import type { RecipeName } from "../../shared/recipes/index.ts";
 import type { AgentSettings } from "../config.ts";
 import type { Recipe } from "./contracts.ts";
 import { goRecipe } from "./go.ts";
+import { imageRecipe } from "./image.ts";
 
-/** Every recipe by its name; `home` is the agent's folder. */
-export function recipes(settings: AgentSettings, home: string): Record<RecipeName, Recipe> {
-  const { images, remotes, goproxy, goprivate, gosumdb, build_network, cache } = settings;
+/** Every recipe that the operator lets this agent make, by its name; `home` is the agent's folder. */
+export function recipes(
+  settings: AgentSettings,
+  home: string,
+): Partial<Record<RecipeName, Recipe>> {
+  const { images, remotes, allow_addresses, goproxy, goprivate, gosumdb, build_network, cache } =
+    settings;
+  const { enabled, ...image } = settings.image;
   return {
     go: goRecipe({
       image: images.go,
@@ -18,6 +24,9 @@ export function recipes(settings: AgentSettings, home: string): Record<RecipeNam
       build_network,
       cache,
       folder: join(home, "go"),
+    }),
+    ...(enabled && {
+      image: imageRecipe({ git_image: images.go, remotes, allow_addresses, ...image }),
     }),
   };
 }

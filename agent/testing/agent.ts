@@ -13,6 +13,7 @@ import type { Made, Recipe, RecipeContext } from "../recipes/contracts.ts";
 import { register } from "../register.ts";
 import { Service } from "../service.ts";
 import type { TestEdge } from "./edge.ts";
+import { NO_IMAGES } from "./no-images.ts";
 
 const FACTS: HostFacts = {
   engine_id: "engine",
@@ -34,6 +35,7 @@ const FACTS: HostFacts = {
 export function emptyEngine(): DockerHost & { cleaned: Owner[]; facts_now: HostFacts } {
   const never = () => Promise.reject(new Error("this engine has no containers"));
   const engine = {
+    images: NO_IMAGES,
     cleaned: [] as Owner[],
     facts_now: FACTS,
     facts: async () => engine.facts_now,
@@ -56,7 +58,8 @@ export function recipe(make: (context: RecipeContext) => Promise<Made[]>): Recip
   return {
     name: "go",
     images: () => [],
-    refuses: (target) => (target.remote === "refused.example" ? "not from there" : null),
+    refuses: (target) =>
+      target.recipe === "go" && target.remote === "refused.example" ? "not from there" : null,
     make: async (context) => ({ made: await make(context), repositories: [] }),
   };
 }

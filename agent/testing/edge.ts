@@ -19,10 +19,11 @@ import {
   parseAttemptUp,
   parseControlUp,
 } from "../../shared/protocol.ts";
+import type { GoTarget } from "../../shared/recipes/go.ts";
 import type { Target } from "../../shared/recipes/index.ts";
 import { Latch } from "../latch.ts";
 
-export const TARGET: Target = {
+export const TARGET: GoTarget = {
   recipe: "go",
   remote: "git.example",
   path: ["owner", "repo"],

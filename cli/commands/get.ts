@@ -33,6 +33,15 @@ export async function get(text: string, options: GetOptions): Promise<void> {
       );
     throw error;
   });
+  await save(client, remote, options);
+}
+
+/** The same for a file of a build, by its URL. */
+export async function getUrl(client: EdgeClient, url: string, options: GetOptions): Promise<void> {
+  await save(client, await locate(client, url), options);
+}
+
+async function save(client: EdgeClient, remote: Remote, options: GetOptions): Promise<void> {
   const expected = await publishedHash(client, remote);
   if (options.output === "-") return await toStdout(client, remote, expected);
 

@@ -2,6 +2,7 @@
 import { once } from "node:events";
 import { WebSocket } from "ws";
 import { type GoTarget, goTargetKey } from "../../shared/recipes/go.ts";
+import { targetCommit } from "../../shared/recipes/index.ts";
 import { type BenchEdge, workerdEdge, wranglerEdge } from "./edge.ts";
 import { FakeAgent } from "./fake-agent.ts";
 import { fact, type Measure, median, percentile, promise, type Row } from "./measure.ts";
@@ -84,7 +85,7 @@ async function dispatchOne(socket: WebSocket, agent: FakeAgent, i: number): Prom
     advertised: true,
   };
   const assigned = agent
-    .assigned((frame) => frame.target.commit === target.commit)
+    .assigned((frame) => targetCommit(frame.target) === target.commit)
     .then((frame) => ({ frame, at: performance.now() }));
   const { begin } = await ask(socket, {
     build: {

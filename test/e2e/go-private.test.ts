@@ -1,9 +1,8 @@
 import assert from "node:assert/strict";
-import { readdir, readFile } from "node:fs/promises";
-import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { inspectAll } from "../support/engine.ts";
 import { hello } from "../support/fixtures.ts";
+import { filesWith, processes } from "../support/secrets.ts";
 import { openStack, type TestStack } from "../support/stack.ts";
 
 const SECRET = "s3cr3t-token-of-the-git-host-0123456789";
@@ -121,26 +120,3 @@ describe("a private repository", () => {
     };
   }
 });
-
-/** Names of the files below `folder` that hold `secret`. */
-async function filesWith(folder: string, secret: string): Promise<string[]> {
-  const found: string[] = [];
-  for (const entry of await readdir(folder, { recursive: true, withFileTypes: true })) {
-    if (!entry.isFile()) continue;
-    const path = join(entry.parentPath, entry.name);
-    const bytes = await readFile(path).catch(() => Buffer.alloc(0));
-    if (bytes.includes(secret)) found.push(path);
-  }
-  return found;
-}
-
-/** Command lines and environments of every process but this one's family of test runners. */
-async function processes(): Promise<string> {
-  const texts: string[] = [];
-  for (const pid of await readdir("/proc")) {
-    if (!/^\d+$/.test(pid)) continue;
-    for (const file of ["cmdline", "environ"])
-      texts.push(await readFile(`/proc/${pid}/${file}`, "utf8").catch(() => ""));
-  }
-  return texts.join("\n");
-}

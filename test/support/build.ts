@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import type { AttemptDown, AttemptUp } from "../../shared/protocol.ts";
+import type { GoTarget } from "../../shared/recipes/go.ts";
 import { type Target, targetKey } from "../../shared/recipes/index.ts";
 import { BuildCore } from "../../worker/core/build.ts";
 import type {
@@ -20,7 +21,7 @@ export const AGENT = { agent: "default.00000000000000a1", name: "smithy", instan
 export const NEXT: QueuePlace = { position: 1, expected_wait_ms: 0, why: null, held_back: [] };
 const OTHER_AGENT = { agent: "default.00000000000000b2", name: "forge", instance: "p2" };
 
-export const TARGET: Target = {
+export const TARGET: GoTarget = {
   recipe: "go",
   remote: "github.com",
   path: ["owner", "tool"],

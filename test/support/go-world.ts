@@ -2,29 +2,20 @@
 import { mkdir, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { KillReason, Owner } from "../../agent/docker/contracts.ts";
-import {
-  type JsonValue,
-  type Made,
-  type Recipe,
-  type RecipeContext,
-  RecipeFailure,
-} from "../../agent/recipes/contracts.ts";
+import type { Owner } from "../../agent/docker/contracts.ts";
+import { type Made, type Recipe, RecipeFailure } from "../../agent/recipes/contracts.ts";
 import { goRecipe } from "../../agent/recipes/go.ts";
 import type { GoRecipeSettings } from "../../agent/recipes/go-settings.ts";
 import { type GitServer, type GitServerOptions, startGitServer } from "../../cli/dev/git-server.ts";
 import { makeRepository, type RepositoryCommit } from "../../cli/dev/repository.ts";
 import { type GoTarget, goTargetSchema } from "../../shared/recipes/go.ts";
 import { type DockerWorld, dockerWorld } from "./docker.ts";
+import { recipeContext, type Said } from "./recipe-context.ts";
 
 const MIB = 1024 ** 2;
-const DEADLINE_MS = 300_000;
-const TAIL_LINES = 60;
 
 /** The git host's name in targets. */
 export const REMOTE = "git.example";
-
-export type Said = { msg: string; level: string; stream?: "stdout" | "stderr" };
 
 /** A build that ended: with files, or with a failure. */
 export type Ended = {
@@ -125,35 +116,8 @@ async function run(
     visibility: request.visibility ?? "public",
     advertised: request.advertised ?? true,
   });
-  const log: Said[] = [];
-  const context: RecipeContext<GoTarget> = {
-    owner,
-    target,
-    docker: docker.host,
-    limits: { cpus: 2, memory_bytes: 1024 * MIB, pids: 256, disk_bytes: 1024 * MIB },
-    folder,
-    remaining: () => DEADLINE_MS,
-    credentials: request.credentials ?? [],
-    signal: new AbortController().signal,
-    say: async (msg, extra = {}) => void log.push({ msg, level: extra.level ?? "info" }),
-    redact: () => {},
-    phase: <R extends JsonValue>(_: string, body: () => Promise<R>) => body(),
-    async run(spec) {
-      const handle = await docker.host.create({ ...spec, owner, deadline_ms: DEADLINE_MS });
-      await handle.start();
-      const rest = { stdout: "", stderr: "" };
-      const tail: string[] = [];
-      for await (const { stream, data } of handle.output()) {
-        const lines = (rest[stream] + data.toString()).split("\n");
-        rest[stream] = lines.pop() ?? "";
-        for (const msg of lines) log.push({ msg, level: "info", stream });
-        tail.push(...lines);
-      }
-      const exit = await handle.wait();
-      if (exit.killed !== null) throw killed(exit.killed);
-      return { exit, handle, tail: tail.slice(-TAIL_LINES) };
-    },
-  };
+  const { credentials = [] } = request;
+  const { context, log } = recipeContext({ docker, owner, target, folder, credentials });
   const begun = performance.now();
   const answer = await recipe.make(context).then(
     (done) => ({ ...done, failure: null }),
@@ -163,10 +127,6 @@ async function run(
     },
   );
   return { owner, log, ...answer, ms: performance.now() - begun };
-}
-
-function killed(reason: KillReason): RecipeFailure {
-  return new RecipeFailure(reason === "disk" ? "disk_full" : "timed_out", `killed: ${reason}`);
 }
 
 /** Our own messages, in order. */

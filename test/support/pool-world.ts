@@ -4,7 +4,7 @@
  */
 import type { BuildState } from "../../shared/builds.ts";
 import type { ControlDown, ControlUp } from "../../shared/protocol.ts";
-import type { Target } from "../../shared/recipes/index.ts";
+import type { GoTarget } from "../../shared/recipes/go.ts";
 import type { BeginAnswer, BuildSummary, Job, LostAnswer } from "../../worker/core/contracts.ts";
 import { migrate } from "../../worker/core/migrations.ts";
 import type { Hello, Wire } from "../../worker/core/registry.ts";
@@ -12,7 +12,7 @@ import { Scheduler } from "../../worker/core/scheduler.ts";
 import { SCHEDULER_MIGRATIONS } from "../../worker/core/scheduler-schema.ts";
 import { openSql } from "./sql.ts";
 
-export const TARGET: Target = {
+export const TARGET: GoTarget = {
   recipe: "go",
   remote: "git.example",
   path: ["owner", "repo"],

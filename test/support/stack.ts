@@ -21,6 +21,8 @@ export type StackSettings = {
   /** `owner/name` to its history. */
   repositories: Record<string, RepositoryCommit[]>;
   credentials?: NonNullable<GitServerOptions["credentials"]>;
+  /** The git host's name in requests; `git.example` by default. */
+  gitHost?: string;
   agents?: number;
   /** Builds at once of each agent. */
   capacity?: number;
@@ -85,12 +87,13 @@ export async function openStack(settings: StackSettings): Promise<TestStack> {
       state,
       port: 0,
       agents: settings.agents ?? 1,
-      remotes: [`git.example=${git.url}`],
+      remotes: [`${settings.gitHost ?? "git.example"}=${git.url}`],
       settings: settings.settings ?? {},
       agentSettings: {
         RAILHEAD_AGENT_CAPACITY: String(settings.capacity ?? 2),
         RAILHEAD_AGENT_GOPROXY: proxy?.url ?? "off",
         RAILHEAD_AGENT_GOSUMDB: "off",
+        ...settings.agentSettings,
         ...(settings.attemptLimitMs
           ? { RAILHEAD_AGENT_LIMITS_MINUTES: String(settings.attemptLimitMs / 60_000) }
           : {}),

@@ -126,7 +126,7 @@ export async function startAgent(
     engine: randomBytes(8).toString("hex"),
     capacity,
     labels: {},
-    recipes: ["go"],
+    recipes: ["go", "image"],
     unwell: null,
     draining: false,
     held: [],
@@ -146,7 +146,11 @@ export async function startAgent(
       const socket = await open();
       const { credentials } = await socket.next("ready");
       const done = () => control.send({ t: "done", build, attempt });
-      return new TestAttempt(url, build, target, credentials, socket, open, done);
+      const context = (headers: Record<string, string> = {}) =>
+        fetch(`${url}/agent/builds/${build}/attempts/${attempt}/context`, {
+          headers: { authorization: `Bearer ${lease}`, ...headers },
+        });
+      return new TestAttempt(url, build, target, credentials, socket, open, done, context);
     },
     close() {
       clearInterval(alive);
@@ -174,6 +178,8 @@ export class TestAttempt {
   /** A further socket of the same attempt, started. */
   readonly dial: () => Promise<Frames<AttemptDown, AttemptUp>>;
   readonly socket: Frames<AttemptDown, AttemptUp>;
+  /** Asks for the context that the build was posted with. */
+  readonly context: (headers?: Record<string, string>) => Promise<Response>;
   readonly #url: string;
   readonly #done: () => void;
   /** Ids of all uploads that were announced. */
@@ -188,8 +194,10 @@ export class TestAttempt {
     socket: Frames<AttemptDown, AttemptUp>,
     open: () => Promise<Frames<AttemptDown, AttemptUp>>,
     done: () => void,
+    context: TestAttempt["context"],
   ) {
     this.dial = open;
+    this.context = context;
     this.#url = url;
     this.build = build;
     this.target = target;
@@ -207,6 +215,18 @@ export class TestAttempt {
     });
     this.socket.send({ t: "log", entries });
     while ((await this.socket.next("ack")).seq < this.#seq);
+  }
+
+  /** Says what it is busy with, and waits until the edge has taken it. */
+  async phase(phase: string): Promise<void> {
+    this.socket.send({ t: "phase", phase });
+    await this.permit();
+  }
+
+  /** Asks whether it may still push. */
+  async permit(): Promise<void> {
+    this.socket.send({ t: "permit" });
+    await this.socket.next("permit_ok");
   }
 
   /** Uploads a file as an honest agent does. */

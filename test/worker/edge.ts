@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createTestHarness } from "wrangler";
 import { type GitServer, type GitServerOptions, startGitServer } from "../../cli/dev/git-server.ts";
+import { targetCommit } from "../../shared/recipes/index.ts";
 import type { Manifest } from "../../worker/core/manifest.ts";
 
 export const ADMIN_TOKEN = "admin-token-of-the-tests-0123456789";
@@ -37,6 +38,7 @@ type R2Like = {
   delete(key: string): Promise<void>;
   /** Null when it is not there. */
   head(key: string): Promise<object | null>;
+  list(options: { prefix: string }): Promise<{ objects: { key: string }[] }>;
 };
 
 /** Starts it; `vars` are settings of the Worker beside the tests' own. */
@@ -54,7 +56,7 @@ export async function startEdge(
         secrets: { RAILHEAD_TOKEN: ADMIN_TOKEN, RAILHEAD_SECRET: "s".repeat(44) },
         vars: {
           // Nothing listens on port 9.
-          RAILHEAD_REMOTES: `${REMOTE}=${git.url} github.com other.example=http://127.0.0.1:9`,
+          RAILHEAD_REMOTES: `${REMOTE}=${git.url} github.com=${git.url} other.example=http://127.0.0.1:9`,
           RAILHEAD_OPEN_BUILDS: "true",
           ...options.vars,
         },
@@ -92,7 +94,7 @@ export async function problemOf(response: Response): Promise<ProblemBody> {
 async function publish(bucket: R2Like, publication: Publication): Promise<Manifest> {
   const build_id = hex(crypto.getRandomValues(new Uint8Array(16)));
   const { target } = publication;
-  const prefix = target.visibility === "private" ? "private/" : "";
+  const prefix = target.visibility === "public" ? "" : `${target.visibility}/`;
   const files: Manifest["files"] = [];
   for (const [name, content] of Object.entries(publication.files)) {
     const bytes = Buffer.from(content);
@@ -106,7 +108,7 @@ async function publish(bucket: R2Like, publication: Publication): Promise<Manife
     build_id,
     attempt: 1,
     target,
-    commit: target.commit,
+    commit: targetCommit(target),
     visibility: target.visibility,
     repositories: publication.repositories ?? [],
     created_at: "2026-01-02T03:04:05.678Z",

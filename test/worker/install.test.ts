@@ -161,8 +161,7 @@ describe("the installer", { timeout: 120_000 }, () => {
     const prefix = await newPrefix();
     const installing = sh(await script("git.example/o/tool"), { PREFIX: prefix });
     const attempt = await agent.attempt();
-    assert.equal(attempt.target.version, "v2.0.0");
-    assert.equal(attempt.target.goarch, GOARCH);
+    assert.partialDeepStrictEqual(attempt.target, { version: "v2.0.0", goarch: GOARCH });
     await attempt.upload(archiveName("tool"), archive);
     await attempt.finish({ outcome: "succeeded" });
     const { code, stderr } = await installing;

@@ -139,7 +139,7 @@ test("a build reaches an agent; after hibernation the same socket accepts it", a
   const assign = await line.next("assign");
   assert.equal(assign.build, id);
   assert.equal(assign.attempt, 1);
-  assert.equal(assign.target.version, "v1.0.0");
+  assert.partialDeepStrictEqual(assign.target, { version: "v1.0.0" });
   await server.getWorker().evictDurableObject("POOLS", { name: "busy", webSockets: "hibernate" });
   line.say({ t: "accept", build: id, attempt: 1 });
   const waiting = await build("v1.1.0", "busy");

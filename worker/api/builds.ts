@@ -163,9 +163,11 @@ async function viewOf(env: Env, id: string): Promise<BuildView> {
 }
 
 async function mayRead(c: Context<AppEnv>, { record, repositories }: BuildView): Promise<boolean> {
-  if (record.visibility === "public") return true;
-  const { remote } = record.target;
-  const all = [goRepository(record.target), ...repositories];
+  const { target } = record;
+  // Who knows the id of an image's build was given it by whoever posted it.
+  if (target.visibility !== "private") return true;
+  const { remote } = target;
+  const all = [goRepository(target), ...repositories];
   return (await canRead(c.env, remote, all, credentialsOf(c, remote))) !== null;
 }
 

@@ -60,7 +60,7 @@ async function servePublished(
   request: GoRequest,
   manifest: Manifest,
 ): Promise<Response> {
-  const { visibility } = manifest;
+  const visibility = manifest.visibility === "private" ? "private" : "public";
   const response = await serve(c, request, manifest);
   if (response !== null) return response;
   const rebuilt = await findManifest(c.env, request, visibility);

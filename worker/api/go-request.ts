@@ -3,6 +3,7 @@ import type { Context } from "hono";
 import { Problem } from "../../shared/problem.ts";
 import {
   type GoRequest,
+  type GoTarget,
   goTargetKey,
   isGoPathError,
   parseGoPath,
@@ -15,7 +16,7 @@ import { gitCredentials } from "../credentials.ts";
 import { freshManifest } from "../manifests.ts";
 import { isOwnToken } from "../tokens.ts";
 
-type Visibility = Manifest["visibility"];
+type Visibility = GoTarget["visibility"];
 
 /** The request that a URL is. Throws Problem `bad_path`, `unknown_platform`, or `not_found` for no Go path. */
 export function goRequest(c: Context<AppEnv>): GoRequest {
@@ -31,7 +32,7 @@ export function goRequest(c: Context<AppEnv>): GoRequest {
 }
 
 /** The base URL of the request's git host. Throws Problem `remote_not_allowed`. */
-export function remoteBase(config: Config, { remote }: GoRequest): string {
+export function remoteBase(config: Config, { remote }: Pick<GoRequest, "remote">): string {
   const base = config.remotes.get(remote);
   if (base !== undefined) return base;
   const allowed = [...config.remotes.keys()];

@@ -1,6 +1,7 @@
 /** The Go face: POST builds, GET and HEAD download. */
 import * as z from "zod";
-import { BUILD_STATES, buildIdSchema, commitSchema } from "../../shared/builds.ts";
+import { BUILD_STATES, buildIdSchema } from "../../shared/builds.ts";
+import { commitSchema } from "../../shared/hashes.ts";
 import { WAIT_MAX_SECONDS } from "../../shared/limits.ts";
 import { queueSchema } from "../../shared/queue.ts";
 import type { App } from "../app.ts";

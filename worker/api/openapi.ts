@@ -42,7 +42,7 @@ export function openapiRoutes(app: App): void {
         version: VERSION,
         license: { name: "MIT" },
         description:
-          "Builds Go programs on your own Docker hosts and hands them out. Errors are RFC 9457 problems " +
+          "Builds Go programs and Docker images on your own Docker hosts and hands them out. Errors are RFC 9457 problems " +
           "with a stable `code`; curl, and whoever accepts text/plain, gets the sentence alone.",
       },
       servers: [{ url: new URL(c.req.url).origin }],

@@ -1,10 +1,12 @@
-/** What an agent's attempts send straight to where it belongs: their socket to the Build, parts of files to R2. */
+/** What an agent's attempts ask for: their socket to the Build, the context from R2, parts of files to R2. */
 import { createRoute } from "@hono/zod-openapi";
 import * as z from "zod";
 import { attemptSchema, buildIdSchema } from "../../shared/builds.ts";
 import { Problem } from "../../shared/problem.ts";
 import type { App } from "../app.ts";
 import { putPart } from "../artifacts.ts";
+import type { ContextAnswer } from "../core/contracts.ts";
+import { serveContext } from "../download.ts";
 import { verifyTicket } from "../secrets.ts";
 import { json, problems } from "./documents.ts";
 
@@ -31,6 +33,8 @@ const partRoute = createRoute({
   },
 });
 
+const tar = { "application/octet-stream": { schema: z.string().meta({ format: "binary" }) } };
+
 const attemptRoute = createRoute({
   method: "get",
   path: "/agent/builds/{id}/attempts/{attempt}",
@@ -40,6 +44,21 @@ const attemptRoute = createRoute({
   responses: {
     101: { description: "Frames as in shared/protocol.ts." },
     ...problems("bad_path", "unauthorized", "attempt_over", "upgrade_required"),
+  },
+});
+
+const contextRoute = createRoute({
+  method: "get",
+  path: "/agent/builds/{id}/attempts/{attempt}/context",
+  summary: "The context that a build was posted with",
+  description: "A tar, plain or gzip, whole or the part that Range asks for.",
+  security: [{ lease: [] }],
+  request: { params: z.object({ id: buildIdSchema, attempt: number }) },
+  responses: {
+    200: { description: "The context.", content: tar },
+    206: { description: "The part that Range asked for.", content: tar },
+    ...problems("bad_path", "unauthorized", "forbidden", "no_such_build", "no_such_file"),
+    ...problems("attempt_over", "range_not_satisfiable"),
   },
 });
 
@@ -69,6 +88,28 @@ export function uploadRoutes(app: App): void {
       });
     return c.env.BUILDS.getByName(id).fetch(c.req.raw);
   });
+
+  app.openapi(contextRoute, async (c) => {
+    const { id, attempt } = c.req.valid("param");
+    const lease = bearer(c.req.header("authorization"));
+    if (lease === null)
+      throw new Problem("unauthorized", "Send the attempt's lease as a Bearer token.", {
+        headers: { "www-authenticate": "Bearer" },
+      });
+    const answer = await c.env.BUILDS.getByName(id).context(Number(attempt), lease);
+    if (answer.kind !== "ok") throw noContext(answer.kind);
+    const response = await serveContext(c, answer.context);
+    if (response === null) throw noContext("none");
+    return response;
+  });
+}
+
+function noContext(kind: Exclude<ContextAnswer["kind"], "ok">): Problem {
+  if (kind === "unknown") return new Problem("no_such_build", "There is no such build.");
+  if (kind === "forbidden")
+    return new Problem("forbidden", "This is not the lease of this attempt.");
+  if (kind === "over") return new Problem("attempt_over", "This attempt is over. Clean up.");
+  return new Problem("no_such_file", "This build has no context.");
 }
 
 function bearer(header: string | undefined): string | null {

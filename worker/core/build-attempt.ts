@@ -5,6 +5,7 @@
 
 import type { AttemptUp } from "../../shared/protocol.ts";
 import { CLOSE } from "../../shared/protocol.ts";
+import { publishesFiles, targetCommit } from "../../shared/recipes/index.ts";
 import type { BuildParts, Lifecycle } from "./build-lifecycle.ts";
 import { REASONS } from "./build-reasons.ts";
 import type { AttemptRow, BuildRow, Result } from "./build-rows.ts";
@@ -46,6 +47,7 @@ export class AttemptDesk {
     if (frame.t === "phase") return rows.patchAttempt(n, { phase: frame.phase });
     if (frame.t === "result") return this.#result(row, attempt, frame);
     if (row.stage !== "running") return;
+    if (frame.t === "permit") return this.#permit(row);
     const answer = await this.#uploads.answer(row, frame);
     if (this.#isLive(n)) ports.sockets.send(n, answer);
   }
@@ -92,6 +94,11 @@ export class AttemptDesk {
     this.#conclude(row, { ...attempt, acked });
   }
 
+  /** Only the live attempt of a build that nobody has given up may change what others see (rule 7). */
+  #permit(row: BuildRow): void {
+    if (!this.#life.remind(row)) this.#parts.ports.sockets.send(row.attempt, { t: "permit_ok" });
+  }
+
   /** The first result counts; it takes effect once the log is whole. */
   #result(row: BuildRow, attempt: AttemptRow, frame: Result): void {
     const result = attempt.result ?? frame;
@@ -103,7 +110,8 @@ export class AttemptDesk {
     const { rows } = this.#parts;
     if (row.stage !== "running" || n !== row.attempt || lost) return;
     if (result === null || acked < result.last_seq) return;
-    rows.patch({ phases: result.phases, repositories: result.repositories });
+    const { phases, repositories, digest = null } = result;
+    rows.patch({ phases, repositories, digest });
     const end = endOf(row, result);
     if (end === null) this.#publish(row, result);
     else this.#life.end(...end);
@@ -111,6 +119,10 @@ export class AttemptDesk {
 
   #publish(row: BuildRow, result: Result): void {
     const files = this.#uploads.files(row.attempt, result.uploads);
+    if (files?.length === 0 && !publishesFiles(row.target)) {
+      this.#life.end("succeeded", null, null);
+      return;
+    }
     if (files === null || files.length === 0) {
       this.#life.end("failed", "agent_error", REASONS.unfinishedUpload);
       return;
@@ -120,7 +132,7 @@ export class AttemptDesk {
       build_id: row.id,
       attempt: row.attempt,
       target: row.target,
-      commit: row.target.commit,
+      commit: targetCommit(row.target),
       visibility: row.target.visibility,
       repositories: result.repositories,
       created_at: new Date(this.#parts.ports.clock.now()).toISOString(),

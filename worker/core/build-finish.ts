@@ -1,6 +1,6 @@
 /**
  * What happens behind a stored decision: the manifest is put (protocol rules 4 and 5), the log is copied, what
- * was not published is removed. Each is idempotent, driven again by alarm and constructor until it is done.
+ * was not published, and the context, is removed. Each is idempotent, driven again by alarm and constructor until it is done.
  */
 import { PUBLISH_DEADLINE_MS } from "../../shared/limits.ts";
 import { type BuildParts, type Lifecycle, publishedKeys } from "./build-lifecycle.ts";
@@ -35,6 +35,7 @@ export class Finish {
   async #drive(): Promise<void> {
     await this.#attempt("publish", (row) => this.#publish(row));
     await this.#attempt("archive", (row) => this.#archive(row));
+    await this.#attempt("context", (row) => this.#dropContext(row));
     await this.#attempt("sweep", (row) => this.#sweep(row));
   }
 
@@ -106,6 +107,13 @@ export class Finish {
       rows.patch({ log_moved: true });
       log.clear();
     });
+  }
+
+  /** Nothing of an ended build reads its context any more. */
+  async #dropContext(row: BuildRow): Promise<void> {
+    if (row.stage !== "ended" || row.context === null) return;
+    await this.#parts.ports.store.remove([row.context.key]);
+    this.#parts.rows.patch({ context: null });
   }
 
   async #sweep(row: BuildRow): Promise<void> {

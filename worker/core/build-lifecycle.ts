@@ -143,13 +143,16 @@ export class Lifecycle {
     return "cancelling";
   }
 
-  /** Tells an attempt that has just (re)connected what it may have missed. */
-  remind(row: BuildRow): void {
+  /** Tells an attempt to stop that may have missed it; false when it may go on. */
+  remind(row: BuildRow): boolean {
     const { deadlines, ports } = this.#parts;
-    if (row.cancel_reason !== null)
-      ports.sockets.send(row.attempt, cancelFrame("cancelled", row.cancel_reason));
+    const { attempt, cancel_reason } = row;
+    if (cancel_reason !== null)
+      ports.sockets.send(attempt, cancelFrame("cancelled", cancel_reason));
     else if (deadlines.at("grace") !== null)
-      ports.sockets.send(row.attempt, cancelFrame("timed_out", REASONS.attemptTimeout));
+      ports.sockets.send(attempt, cancelFrame("timed_out", REASONS.attemptTimeout));
+    else return false;
+    return true;
   }
 
   /** The commit point (rule 4): from here on the build can only succeed or fail for its storage. */
@@ -196,6 +199,7 @@ export class Lifecycle {
       else this.#say("error", MESSAGES.failed(reason));
       deadlines.clearAll();
       deadlines.set("archive", now);
+      if (row.context !== null) deadlines.set("context", now);
       const published = publishedKeys(rows.build());
       if (rows.uploadKeys().some((key) => !published.has(key)))
         deadlines.set("sweep", now + 2 * TICKET_MS);

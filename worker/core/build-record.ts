@@ -1,6 +1,6 @@
 /** How a build is shown. URLs are paths; the API makes them absolute. */
 import type { BuildRecord, BuildState } from "../../shared/builds.ts";
-import { artifactPath, filePath } from "../../shared/recipes/index.ts";
+import { artifactPath, filePath, targetCommit } from "../../shared/recipes/index.ts";
 import type { AttemptRow, BuildRow } from "./build-rows.ts";
 import type { BuildSummary, QueuePlace } from "./contracts.ts";
 
@@ -21,7 +21,7 @@ export function summaryOf(row: BuildRow, place: QueuePlace | null): BuildSummary
     position: waits?.position ?? null,
     queue: waits && { expected_wait_ms: waits.expected_wait_ms, why: waits.why },
     attempt: row.attempt,
-    commit: row.target.commit,
+    commit: targetCommit(row.target),
   };
 }
 
@@ -36,6 +36,8 @@ export function recordOf(
     recipe: target.recipe,
     target,
     agent: attempt?.name ?? null,
+    phase: stateOf(row) === "running" ? (attempt?.phase ?? null) : null,
+    digest: row.digest,
     visibility: target.visibility,
     queued_at: new Date(row.queued_at).toISOString(),
     started_at: timeOf(row.started_at),

@@ -4,7 +4,7 @@ import { MAX_CREDENTIALS } from "../../shared/limits.ts";
 import type { AttemptUp } from "../../shared/protocol.ts";
 import type { Target } from "../../shared/recipes/index.ts";
 import { BUILD_MIGRATIONS, BUILD_TABLES } from "./build-schema.ts";
-import type { BuildRequest, Caller, Sealed } from "./contracts.ts";
+import type { BuildContext, BuildRequest, Caller, Sealed } from "./contracts.ts";
 import type { Manifest } from "./manifest.ts";
 import { isMigrated, migrate } from "./migrations.ts";
 import type { Sql, SqlRow, SqlValue } from "./ports.ts";
@@ -46,6 +46,10 @@ export type BuildRow = {
   artifacts: Omit<Artifact, "url">[];
   repositories: string[];
   phases: Record<string, number>;
+  /** Of the image that the attempt pushed. */
+  digest: string | null;
+  /** What the request sent along, until the build has ended. */
+  context: BuildContext | null;
   log_moved: boolean;
 };
 
@@ -69,6 +73,7 @@ const JSON_COLUMNS = new Set([
   "artifacts",
   "repositories",
   "phases",
+  "context",
   "result",
 ]);
 const BOOLEAN_COLUMNS = new Set(["log_moved", "started", "lost"]);
@@ -113,6 +118,8 @@ export class BuildRows {
       artifacts: [],
       repositories: [],
       phases: {},
+      digest: null,
+      context: request.context ?? null,
       log_moved: false,
     };
     this.#insert("build", { only: 1, ...row });

@@ -23,6 +23,7 @@ import type {
   BuildView,
   Caller,
   CancelAnswer,
+  ContextAnswer,
   EnsureAnswer,
   LogPage,
   LostAnswer,
@@ -191,7 +192,16 @@ export class BuildCore implements BuildRpc {
     return { kind, build: summaryOf(this.#row() ?? row, null) };
   }
 
-  // ---- for the attempt sockets ------------------------------------------------------------------
+  // ---- for the attempts -------------------------------------------------------------------------
+
+  async context(n: number, lease: string): Promise<ContextAnswer> {
+    const verdict = await this.admits(n, lease);
+    if (verdict !== "yes") return { kind: verdict };
+    const row = this.#row();
+    if (row === null || row.stage === "ended" || row.attempt !== n) return { kind: "over" };
+    if (this.#parts.rows.attempt(n)?.lost !== false) return { kind: "over" };
+    return row.context === null ? { kind: "none" } : { kind: "ok", context: row.context };
+  }
 
   /** Whether `lease` opens the socket of attempt `n`. */
   async admits(n: number, lease: string): Promise<"yes" | "forbidden" | "unknown"> {

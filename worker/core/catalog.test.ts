@@ -26,6 +26,8 @@ function record(serial: number, extra: Partial<BuildRecord> = {}): BuildRecord {
     attempt: 1,
     agent: null,
     commit: null,
+    phase: null,
+    digest: null,
     visibility: "public",
     queued_at: new Date(Date.UTC(2026, 0, 1, 0, serial)).toISOString(),
     started_at: null,

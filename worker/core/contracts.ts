@@ -21,7 +21,11 @@ export type BuildRequest = {
   pool: string;
   caller: Caller;
   credential: Sealed | null;
+  /** What the request brought along for the attempts, in the bucket; the Build removes it when it ends. */
+  context?: BuildContext;
 };
+
+export type BuildContext = { key: string; size: number; sha256: string };
 
 export type BuildSummary = {
   build_id: string;
@@ -69,6 +73,11 @@ export type CancelAnswer =
   | { kind: "cancelled" | "cancelling" | "withdrawn"; build: BuildSummary }
   | { kind: "refused"; code: "already_ended" | "publishing" | "forbidden" | "unknown" };
 
+export type ContextAnswer =
+  | { kind: "ok"; context: BuildContext }
+  /** `none`: this build was posted without one; `over`: the attempt is not, or no longer, the build's. */
+  | { kind: "unknown" | "forbidden" | "over" | "none" };
+
 export type LogPage = {
   entries: LogEntry[];
   /** Position of the last entry returned, or the one asked from. */
@@ -100,6 +109,8 @@ export interface BuildRpc {
   lost(attempt: number, why: string): Promise<LostAnswer>;
   /** No agent would take it (policy): ends the build. */
   unplaceable(attempt: number, reason: string): Promise<void>;
+  /** Where the context lies, for whoever holds the lease of the live attempt. */
+  context(attempt: number, lease: string): Promise<ContextAnswer>;
   summary(): Promise<BuildSummary | null>;
   view(): Promise<BuildView | null>;
   /** Entries behind `after`, waiting up to `wait_ms` for the first (rule 16: readers pull). */

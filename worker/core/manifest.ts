@@ -1,18 +1,24 @@
 /**
  * Where things lie in the bucket, and the manifest: one small object at the target's own key that names the
- * files of one publication (protocol rule 5). What is private lies under prefixes of its own.
+ * files of one publication (protocol rule 5). What is not public lies under prefixes of its own.
  */
 import * as z from "zod";
-import { attemptSchema, buildIdSchema, commitSchema, sha256Schema } from "../../shared/builds.ts";
-import { type Target, targetSchema } from "../../shared/recipes/index.ts";
+import {
+  attemptSchema,
+  buildIdSchema,
+  VISIBILITIES,
+  type Visibility,
+} from "../../shared/builds.ts";
+import { commitSchema, sha256Schema } from "../../shared/hashes.ts";
+import { targetSchema } from "../../shared/recipes/index.ts";
 
 export const manifestSchema = z.object({
   v: z.literal(1),
   build_id: buildIdSchema,
   attempt: attemptSchema,
   target: targetSchema,
-  commit: commitSchema,
-  visibility: z.enum(["public", "private"]),
+  commit: commitSchema.nullable(),
+  visibility: z.enum(VISIBILITIES),
   /** `remote/owner/repo` of every repository that its fetch used a credential for (rule 17). */
   repositories: z.array(z.string()),
   /** RFC 3339, UTC: when it was decided to publish. */
@@ -33,8 +39,6 @@ export const manifestSchema = z.object({
 export type Manifest = z.infer<typeof manifestSchema>;
 export type ManifestFile = Manifest["files"][number];
 
-type Visibility = Target["visibility"];
-
 export function manifestKey(targetKey: string): string {
   return `manifests/${targetKey}`;
 }
@@ -48,6 +52,11 @@ export function fileKey(
   name: string,
 ): string {
   return `${prefix(visibility)}builds/${build}/${attempt}/${nonce}/${name}`;
+}
+
+/** Where a build context waits for its attempts. No two requests share a key: `nonce` is the request's own. */
+export function contextKey(build: string, nonce: string): string {
+  return `contexts/${build}/${nonce}`;
 }
 
 export function logKey(visibility: Visibility, build: string): string {
@@ -75,5 +84,5 @@ export async function isIntact(store: FileHeads, manifest: Manifest): Promise<bo
 }
 
 function prefix(visibility: Visibility): string {
-  return visibility === "private" ? "private/" : "";
+  return visibility === "public" ? "" : `${visibility}/`;
 }

@@ -1,5 +1,6 @@
 import * as z from "zod";
-import { attemptSchema, buildIdSchema, sha256Schema } from "../../shared/builds.ts";
+import { attemptSchema, buildIdSchema } from "../../shared/builds.ts";
+import { sha256Schema } from "../../shared/hashes.ts";
 
 /** The right to send one part of one upload (protocol rule 6). `exp` is seconds since the epoch. */
 export const ticketSchema = z.object({

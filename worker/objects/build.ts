@@ -12,6 +12,7 @@ import type {
   BuildView,
   Caller,
   CancelAnswer,
+  ContextAnswer,
   EnsureAnswer,
   LogPage,
   LostAnswer,
@@ -66,6 +67,10 @@ export class Build extends DurableObject<Env> implements BuildRpc {
 
   async unplaceable(attempt: number, reason: string): Promise<void> {
     return this.#core.unplaceable(attempt, reason);
+  }
+
+  async context(attempt: number, lease: string): Promise<ContextAnswer> {
+    return this.#core.context(attempt, lease);
   }
 
   async summary(): Promise<BuildSummary | null> {

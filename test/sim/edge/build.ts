@@ -15,10 +15,10 @@ const INTERNAL_ERROR = 1011;
 
 export class BuildShell implements Shell, BuildRpc {
   readonly #core: BuildCore;
-  readonly #context: Context;
+  readonly #object: Context;
 
   constructor(context: Context, edge: Edge) {
-    this.#context = context;
+    this.#object = context;
     this.#core = new BuildCore({
       ...portsOf(context),
       timer: context.timer,
@@ -47,6 +47,10 @@ export class BuildShell implements Shell, BuildRpc {
 
   unplaceable(...args: Parameters<BuildRpc["unplaceable"]>) {
     return this.#core.unplaceable(...args);
+  }
+
+  context(...args: Parameters<BuildRpc["context"]>) {
+    return this.#core.context(...args);
   }
 
   summary() {
@@ -79,11 +83,11 @@ export class BuildShell implements Shell, BuildRpc {
     if (verdict === "unknown") return { status: 404, code: "no_such_build" };
     if (verdict === "forbidden") return { status: 403, code: "forbidden" };
     const tag = tagOf(attempt);
-    for (const older of this.#context.sockets(tag))
+    for (const older of this.#object.sockets(tag))
       closeQuietly(older, CLOSE.replaced, "a newer socket of this attempt is open");
     const epoch = this.#core.opened(attempt);
     socket.attachment = { attempt, epoch } satisfies Attachment;
-    this.#context.accept(socket, [tag]);
+    this.#object.accept(socket, [tag]);
     return "accepted";
   }
 
@@ -95,7 +99,7 @@ export class BuildShell implements Shell, BuildRpc {
       if ("error" in parsed) closeQuietly(socket, CLOSE.badFrame, parsed.error);
       else if (parsed.frame !== null) await this.#core.receive(attempt, parsed.frame);
     } catch (error) {
-      this.#context.report("attempt socket", error);
+      this.#object.report("attempt socket", error);
       closeQuietly(socket, INTERNAL_ERROR, "try again");
     }
   }

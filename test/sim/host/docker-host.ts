@@ -8,6 +8,7 @@ import {
 } from "../../../agent/docker/contracts.ts";
 import { isKind } from "../../../agent/docker/errors.ts";
 import { containerName, LABEL, type Labels } from "../../../agent/docker/labels.ts";
+import { NO_IMAGES } from "../../../agent/testing/no-images.ts";
 import type { Life } from "../kernel.ts";
 import { IMAGE, type SimEngine } from "./engine.ts";
 import { SimRun } from "./run-handle.ts";
@@ -19,6 +20,7 @@ const REMOVE_ATTEMPTS = 20;
 const REMOVE_RETRY_MS = 250;
 
 export class SimDockerHost implements DockerHost {
+  readonly images = NO_IMAGES;
   readonly #engine: SimEngine;
   readonly #life: Life;
   readonly #agent: string;

@@ -147,7 +147,8 @@ export class SimEngine {
   /** @throws DockerError `conflict` when there is one of that name, `not_found` for a missing volume */
   create(spec: RunSpec): Container {
     const name = containerName(spec.owner, spec.phase);
-    if (this.containers.has(name)) throw new DockerError("conflict", `${name} is in use`, 409);
+    if (this.containers.has(name))
+      throw new DockerError("conflict", `${name} is in use`, { status: 409 });
     for (const { volume } of spec.mounts)
       if (!this.volumes.has(volume))
         throw new DockerError("not_found", `the volume ${volume} does not exist`);
@@ -167,7 +168,8 @@ export class SimEngine {
   }
 
   start(container: Container): void {
-    if (container.status === "removed") throw new DockerError("gone", `no ${container.name}`, 404);
+    if (container.status === "removed")
+      throw new DockerError("gone", `no ${container.name}`, { status: 404 });
     if (container.status !== "created") return;
     this.onStart(container);
     container.start();
@@ -181,10 +183,13 @@ export class SimEngine {
 
   /** @throws DockerError `gone`, or `conflict` while it cannot be removed */
   remove(container: Container): void {
-    if (container.status === "removed") throw new DockerError("gone", `no ${container.name}`, 404);
+    if (container.status === "removed")
+      throw new DockerError("gone", `no ${container.name}`, { status: 404 });
     if (this.#kernel.now < this.stuck_until) {
       container.signal("SIGKILL");
-      throw new DockerError("conflict", `removal of ${container.name} is already in progress`, 409);
+      throw new DockerError("conflict", `removal of ${container.name} is already in progress`, {
+        status: 409,
+      });
     }
     container.remove();
     this.containers.delete(container.name);
@@ -198,7 +203,7 @@ export class SimEngine {
   removeVolume(name: string): void {
     for (const { spec } of this.containers.values())
       if (spec.mounts.some((mount) => mount.volume === name))
-        throw new DockerError("conflict", `the volume ${name} is in use`, 409);
+        throw new DockerError("conflict", `the volume ${name} is in use`, { status: 409 });
     this.volumes.delete(name);
   }
 

@@ -35,6 +35,14 @@ const SETTINGS: AgentSettings = {
   images: { go: "" },
   limits: { cpus: 1, memory_bytes: GIB, pids: 100, disk_bytes: GIB, time_ms: 4 * 60_000 },
   cache: { repository_bytes: 0, total_bytes: 0 },
+  image: {
+    enabled: false,
+    max_bytes: 0,
+    context_bytes: 0,
+    allow_from: [],
+    registries: [],
+    cache_bytes: 0,
+  },
   min_free_bytes: 2 * GIB,
   // So small that programs reach both.
   log: { head_bytes: 8_000, tail_bytes: 2_000 },

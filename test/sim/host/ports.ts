@@ -70,6 +70,9 @@ export function simPorts(parts: MachineParts): AgentPorts {
 function simNet({ life, host, network }: MachineParts, clock: Clock): Net {
   return {
     dial: (url, bearer, events) => network.dial(life, host, url, bearer, events),
+    download() {
+      throw new Error("no recipe of the simulation downloads anything");
+    },
     call(url, init, schema) {
       const { timeout_ms = CALL_MS, signal } = init;
       const request = {

@@ -10,6 +10,7 @@ import {
   type RecipeContext,
   RecipeFailure,
 } from "../../../agent/recipes/contracts.ts";
+import { goRepository } from "../../../shared/recipes/go.ts";
 import { IMAGE } from "./engine.ts";
 
 const WORKSPACE = "/build";
@@ -21,7 +22,8 @@ export function simRecipe(disk: Disk): Recipe {
   return {
     name: "go",
     images: () => [IMAGE],
-    refuses: (target) => (target.remote === "refused.example" ? "not from there" : null),
+    refuses: (target) =>
+      target.recipe === "go" && target.remote === "refused.example" ? "not from there" : null,
     make: (context) => make(context, disk),
   };
 }
@@ -57,8 +59,9 @@ async function make(context: RecipeContext, disk: Disk) {
     await context.say("archived");
     return files;
   });
-  const repository = `${target.remote}/${target.path.join("/")}`;
-  return { made, repositories: context.credentials.length > 0 ? [repository] : [] };
+  const repositories =
+    context.credentials.length > 0 && target.recipe === "go" ? [goRepository(target)] : [];
+  return { made, repositories };
 }
 
 async function write(

@@ -231,7 +231,9 @@ export class SimRun implements RunHandle {
   }
 
   #gone(): void {
-    this.#end(() => this.#exit.reject(new DockerError("gone", `${this.name} was removed`, 404)));
+    this.#end(() =>
+      this.#exit.reject(new DockerError("gone", `${this.name} was removed`, { status: 404 })),
+    );
   }
 
   #end(settle: () => void): void {
@@ -240,7 +242,8 @@ export class SimRun implements RunHandle {
   }
 
   #present(): void {
-    if (this.#container.status === "removed") throw new DockerError("gone", `no ${this.name}`, 404);
+    if (this.#container.status === "removed")
+      throw new DockerError("gone", `no ${this.name}`, { status: 404 });
   }
 
   #request<T>(what: string, body: () => T): Promise<T> {

@@ -1,0 +1,232 @@
+/**
+ * Reads a Dockerfile before the engine does, and refuses what the engine would do in the host's own network: it fetches
+ * `ADD <url>` itself, wherever that leads (docker.md finding 4). Read as the classic builder reads it; where engines
+ * differ, every reading must be harmless.
+ */
+
+/** What a build needs of images besides its context, or why it is refused. */
+export type Reading =
+  | { kind: "refused"; reason: string }
+  /** References as written, stages of the Dockerfile itself left out. */
+  | { kind: "ok"; images: string[] };
+
+/** Characters of a line that a reason quotes. */
+const QUOTED_CHARS = 120;
+const DIRECTIVE = /^#\s*([a-zA-Z][a-zA-Z0-9]*)\s*=\s*(.+?)\s*$/;
+/** A word that begins a heredoc, as a shell splits words. */
+const HEREDOC = /(?:^|\s)\d*<<-?[^<\s]/;
+const URL = /:\/\/|git@/i;
+/** What a builder replaces or takes away before it looks at a source: variables, quotes and escapes. */
+const REWRITTEN = /[$"'\\`]/;
+/** Build arguments that every step sees without asking, and that are no part of what a step's cache goes by. */
+const PROXIES = new Set(["http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "all_proxy"]);
+const NO_IMAGE = "scratch";
+const EMPTY = /^\s*(?:#.*)?$/;
+/** Some of them are blanks to the engine that are none to us. */
+const CONTROL = /[^\P{Cc}\t\n\v\f\r]/u;
+
+/** A name of a build argument that would steer every step's traffic. */
+export function isProxyArgument(name: string): boolean {
+  return PROXIES.has(name.toLowerCase());
+}
+
+/** @param args build arguments of the request, which go before the Dockerfile's own defaults */
+export function readDockerfile(text: string, args: Readonly<Record<string, string>>): Reading {
+  if (CONTROL.test(text)) return refused(text.slice(text.search(CONTROL)), "no control characters");
+  const lines = text.replace(/^\ufeff/, "").split(/\r?\n/);
+  const directives = directivesOf(lines);
+  for (const name of ["syntax", "check"])
+    if (directives.has(name))
+      return refused(
+        `# ${name}=${directives.get(name)}`,
+        "this builder has no other frontend than its own: remove the line",
+      );
+  const sign = directives.get("escape") ?? "\\";
+  if (sign !== "\\" && sign !== "`")
+    return refused(`# escape=${sign}`, "an escape character is \\ or `");
+  // Engines of before version 23 go on behind two escape characters too.
+  const end = sign === "\\" ? "\\\\" : "`";
+  let images: string[] = [];
+  // Some of them take an indented comment between continued lines for what it would be without its #.
+  for (const goesOn of [`${end}[ \\t]*$`, `(?:^|[^${end}])${end}[ \\t]*$`])
+    for (const passed of [/^\s*(?:#.*)?$/, /^(?:#.*|\s*)$/]) {
+      const instructions = instructionsOf(lines, { goesOn: new RegExp(goesOn), passed, sign });
+      const reading = readInstructions(instructions, args);
+      if (reading.kind === "refused") return reading;
+      images = [...new Set([...images, ...reading.images])];
+    }
+  return { kind: "ok", images };
+}
+
+/** Why a base image's ONBUILD instructions are refused; null when they are harmless. */
+export function refusedTriggers(triggers: readonly string[]): string | null {
+  for (const trigger of triggers) {
+    // One trigger may hold several lines: the engine reads it as a Dockerfile.
+    const reading = readDockerfile(trigger, {});
+    if (reading.kind === "refused") return reading.reason;
+    if (reading.images.length > 0)
+      return refused(trigger, "an ONBUILD instruction must name no image").reason;
+  }
+  return null;
+}
+
+/** Comments at the very top of the form `# name=value`, by their names in lower case. */
+function directivesOf(lines: readonly string[]): Map<string, string> {
+  const found = new Map<string, string>();
+  for (const line of lines) {
+    const [, name, value] = DIRECTIVE.exec(line.trim()) ?? [];
+    if (name === undefined || value === undefined) break;
+    found.set(name.toLowerCase(), value);
+  }
+  return found;
+}
+
+type Grammar = {
+  /** The end of a line that goes on in the next. */
+  goesOn: RegExp;
+  /** A line between continued ones that is passed over. */
+  passed: RegExp;
+  /** The character that says so. */
+  sign: string;
+};
+
+/** Instructions with their continuation lines; comments and empty lines do not end one. */
+function instructionsOf(lines: readonly string[], { goesOn, passed, sign }: Grammar): string[] {
+  const instructions: string[] = [];
+  let open: string | null = null;
+  for (const line of lines) {
+    if ((open === null ? EMPTY : passed).test(line)) continue;
+    const continues = goesOn.test(line);
+    const part: string = continues ? line.slice(0, line.lastIndexOf(sign)) : line;
+    const whole: string = (open ?? "") + part;
+    open = continues ? whole : null;
+    if (!continues) instructions.push(whole);
+  }
+  if (open !== null) instructions.push(open);
+  return instructions;
+}
+
+function readInstructions(
+  instructions: readonly string[],
+  args: Readonly<Record<string, string>>,
+): Reading {
+  const images: string[] = [];
+  const stages = new Set<string>();
+  const defaults = new Map<string, string>();
+  let stage = -1;
+  for (const instruction of instructions) {
+    const reason = refusedInstruction(instruction);
+    if (reason !== null) return { kind: "refused", reason };
+    const { name, rest } = split(instruction);
+    if (name === "arg" && stage === -1) declare(rest, args, defaults);
+    if (name === "from") {
+      stage += 1;
+      const from = readFrom(rest, defaults);
+      if ("reason" in from) return refused(instruction, from.reason);
+      if (from.image !== NO_IMAGE && !stages.has(from.image.toLowerCase())) images.push(from.image);
+      if (from.as !== null) stages.add(from.as.toLowerCase());
+    }
+    if (name === "copy") {
+      const source = /(?:^|\s)--from=(\S+)/.exec(rest)?.[1];
+      if (source === undefined) continue;
+      if (REWRITTEN.test(source)) return refused(instruction, "name the image as it is");
+      const number = /^\d+$/.test(source) && Number(source) < stage;
+      if (!number && !stages.has(source.toLowerCase())) images.push(source);
+    }
+  }
+  return { kind: "ok", images };
+}
+
+/** Why one instruction is refused by itself, ONBUILD's inner one too. */
+function refusedInstruction(instruction: string): string | null {
+  const { name, rest } = split(instruction);
+  if (name === "onbuild") return refusedInstruction(rest);
+  if (["run", "copy", "add"].includes(name) && HEREDOC.test(rest))
+    return refused(instruction, "here-documents need BuildKit, and this builder is the classic one")
+      .reason;
+  if (name !== "add") return null;
+  const sources = sourcesOf(rest);
+  if (sources.some((source) => URL.test(source)))
+    return refused(
+      instruction,
+      "the engine itself would fetch it: use RUN with curl, or put the file into the context",
+    ).reason;
+  if (sources.some((source) => REWRITTEN.test(source)))
+    return refused(
+      instruction,
+      "a source of ADD must stand there as it is, without variables, quotes and escapes: COPY takes those",
+    ).reason;
+  return null;
+}
+
+/** What ADD takes: neither its flags nor its destination, which may hold variables. */
+function sourcesOf(rest: string): string[] {
+  const words = rest.replace(/^(?:\s*--[a-z]+(?:=\S*)?)*\s*/, "");
+  try {
+    const list: unknown = JSON.parse(words);
+    if (Array.isArray(list) && list.every((word) => typeof word === "string"))
+      return list.slice(0, -1);
+  } catch {
+    // Not the form in brackets: words between blanks.
+  }
+  return words.split(/\s+/).filter(Boolean).slice(0, -1);
+}
+
+function readFrom(
+  rest: string,
+  defaults: ReadonlyMap<string, string>,
+): { image: string; as: string | null } | { reason: string } {
+  if (/^--/.test(rest))
+    return { reason: "flags of FROM need BuildKit, and this builder is the classic one" };
+  const [, written, as] = /^(\S+)(?:\s+as\s+(\S+))?\s*$/i.exec(rest) ?? [];
+  if (written === undefined) return { reason: "it is no FROM that this builder knows" };
+  const image = substitute(written, defaults);
+  if (image === null || image === "" || REWRITTEN.test(image))
+    return { reason: "its image is not known before the build: give the ARG a value" };
+  return { image, as: as ?? null };
+}
+
+/** ARG before the first FROM: `NAME`, `NAME=value`, several on one line. */
+function declare(
+  rest: string,
+  args: Readonly<Record<string, string>>,
+  defaults: Map<string, string>,
+): void {
+  for (const word of rest.split(/\s+/)) {
+    const [name = "", ...value] = word.split("=");
+    const given = Object.hasOwn(args, name) ? args[name] : undefined;
+    const written = value.length === 0 ? undefined : unquote(value.join("="));
+    const known = given ?? (written === undefined ? undefined : substitute(written, defaults));
+    if (typeof known === "string") defaults.set(name, known);
+  }
+}
+
+function unquote(text: string): string {
+  return /^(["'])(.*)\1$/.exec(text)?.[2] ?? text;
+}
+
+/** Puts variables in: `$NAME`, `${NAME}`, `${NAME:-default}`, `${NAME:+instead}`. Null when one of them has no value. */
+function substitute(text: string, values: ReadonlyMap<string, string>): string | null {
+  let unknown = false;
+  const found = text.replace(
+    /\$(?:\{([A-Za-z_]\w*)(?::([-+])([^{}$]*))?\}|([A-Za-z_]\w*))/g,
+    (_, braced?: string, operator?: string, word = "", plain?: string) => {
+      const value = values.get(braced ?? plain ?? "") ?? "";
+      if (operator === "-") return value === "" ? word : value;
+      if (operator === "+") return value === "" ? "" : word;
+      if (value === "") unknown = true;
+      return value;
+    },
+  );
+  return unknown ? null : found;
+}
+
+function split(instruction: string): { name: string; rest: string } {
+  const [, name = "", rest = ""] = /^\s*(\S*)\s*([\s\S]*)$/.exec(instruction) ?? [];
+  return { name: name.toLowerCase(), rest };
+}
+
+function refused(what: string, why: string): { kind: "refused"; reason: string } {
+  const shown = what.replace(/\s+/g, " ").trim().slice(0, QUOTED_CHARS);
+  return { kind: "refused", reason: `The Dockerfile has \`${shown}\`: ${why}.` };
+}

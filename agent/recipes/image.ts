@@ -1,0 +1,32 @@
+/** The `image` recipe on the agent: from a context to an image in a registry, a tarball of it, or both. */
+import {
+  DOCKER_HUB,
+  type ImageTarget,
+  imageRepository,
+  parseImageName,
+} from "../../shared/recipes/image.ts";
+import type { Recipe } from "./contracts.ts";
+import { ImageBuild } from "./image-build.ts";
+import type { ImageRecipeSettings } from "./image-settings.ts";
+
+export function imageRecipe(settings: ImageRecipeSettings): Recipe<ImageTarget> {
+  return {
+    name: "image",
+    images: () => [settings.git_image],
+    refuses: (target) => refusal(target, settings),
+    make: (context) => new ImageBuild(context, settings).make(),
+    idle: ({ docker }) => docker.images.trim(settings.cache_bytes),
+  };
+}
+
+function refusal(target: ImageTarget, { remotes, registries }: ImageRecipeSettings): string | null {
+  const { source, image, push } = target;
+  if (source.kind === "git" && !Object.hasOwn(remotes, source.remote))
+    return `this agent does not build ${imageRepository(target)}: its operator allows ${
+      Object.keys(remotes).join(", ") || "no git host at all"
+    }`;
+  const registry = parseImageName(image)?.registry ?? DOCKER_HUB;
+  if (push && registries.length > 0 && !registries.includes(registry))
+    return `this agent does not push to ${registry}: its operator allows ${registries.join(", ")}`;
+  return null;
+}

@@ -1,0 +1,121 @@
+/** `railhead image build`: sends a folder as a build context, follows the build, and prints the pushed digest. */
+import { lstat } from "node:fs/promises";
+import { resolve } from "node:path";
+import * as z from "zod";
+import { buildIdSchema } from "../../shared/builds.ts";
+import { IMAGE_TARBALL, parseImageName } from "../../shared/recipes/image.ts";
+import { listContext, locateDockerfile, packContext } from "../context.ts";
+import type { EdgeClient } from "../edge-client.ts";
+import { CliError, EXIT } from "../errors.ts";
+import { followToEnd, requireSuccess } from "../follow.ts";
+import { checkWritable } from "../local-files.ts";
+import { registryLogin } from "../registry-login.ts";
+import { type GlobalOptions, openEdge } from "../settings.ts";
+import { print, StatusLine, say, size } from "../terminal.ts";
+import { getUrl } from "./get.ts";
+
+export type ImageBuildOptions = GlobalOptions & {
+  tag: string;
+  file?: string;
+  buildArg: string[];
+  label: string[];
+  target?: string;
+  cache: boolean;
+  cacheFrom: string[];
+  push: boolean;
+  output?: string;
+  wait: boolean;
+};
+
+const acceptedSchema = z.looseObject({ build_id: buildIdSchema });
+type Accepted = z.infer<typeof acceptedSchema>;
+
+/** Prints the digest, or with `--json` the final record. Throws CliError when the build did not go well. */
+export async function buildImage(given: string, options: ImageBuildOptions): Promise<void> {
+  const folder = resolve(given);
+  const query = await queryOf(folder, options);
+  const login = await loginFor(options);
+  const client = await openEdge(options);
+  const accepted = await send(client, folder, query, login);
+  if (!options.wait) {
+    print(options.json ? JSON.stringify(accepted) : accepted.build_id);
+    return say(`Follow it: railhead logs -f ${accepted.build_id}`);
+  }
+  const record = await followToEnd(client, accepted.build_id);
+  if (options.json) print(JSON.stringify(record));
+  requireSuccess(record);
+  if (options.output !== undefined) {
+    const url = `/builds/${record.build_id}/files/${IMAGE_TARBALL}`;
+    await getUrl(client, url, { output: options.output });
+  }
+  if (options.json || record.digest === null) return;
+  const toStdout = options.output !== "-";
+  (toStdout ? print : say)(record.digest);
+}
+
+/** Everything but the context, checked as far as this machine can. */
+async function queryOf(folder: string, options: ImageBuildOptions): Promise<URLSearchParams> {
+  const found = await lstat(folder).catch(() => null);
+  if (found?.isDirectory() !== true) throw new CliError(`${folder} is no folder.`, EXIT.usage);
+  if (!options.wait && options.output !== undefined)
+    throw new CliError("--output waits for the build: leave --no-wait away.", EXIT.usage);
+  if (!options.push && options.output === undefined)
+    throw new CliError("Without a push, say where the image goes: --output <file>.", EXIT.usage);
+  if (options.output !== undefined && options.output !== "-") await checkWritable(options.output);
+  const pairs: [name: string, value: string][] = [
+    ["image", options.tag],
+    ["dockerfile_path", await locateDockerfile(folder, options.file)],
+    ["no_cache", String(!options.cache)],
+    ["push", String(options.push)],
+    ["tarball", String(options.output !== undefined)],
+  ];
+  if (options.target !== undefined) pairs.push(["target", options.target]);
+  for (const arg of options.buildArg) pairs.push(["build_arg", withValue(arg)]);
+  for (const label of options.label)
+    pairs.push(["label", label.includes("=") ? label : `${label}=`]);
+  for (const image of options.cacheFrom) pairs.push(["cache_from", image]);
+  return new URLSearchParams(pairs);
+}
+
+/** As with docker: a name alone stands for what it is in the environment. */
+function withValue(arg: string): string {
+  return arg.includes("=") ? arg : `${arg}=${process.env[arg] ?? ""}`;
+}
+
+async function loginFor({ tag }: ImageBuildOptions): Promise<Record<string, string>> {
+  const name = parseImageName(tag);
+  if (name === null)
+    throw new CliError(
+      `"${tag}" is no name of an image, such as registry.example/team/app:1.0.`,
+      EXIT.usage,
+    );
+  const login = await registryLogin(name.registry);
+  if (login === null) return {};
+  const pair = Buffer.from(`${login.username}:${login.password}`).toString("base64");
+  return { "railhead-registry-authorization": `Basic ${pair}` };
+}
+
+async function send(
+  client: EdgeClient,
+  folder: string,
+  query: URLSearchParams,
+  login: Record<string, string>,
+): Promise<Accepted> {
+  const files = await listContext(folder, query.get("dockerfile_path") ?? "");
+  const status = new StatusLine();
+  let sent = 0;
+  const body = packContext(files, (bytes) => {
+    sent = bytes;
+    status.set(`… sending the context, ${size(bytes)}`);
+  });
+  try {
+    const response = await client.request("POST", `/api/images?${query}`, {
+      headers: { "content-type": "application/gzip", ...login },
+      body,
+    });
+    say(`Sent ${files.length} entries of ${folder}, ${size(sent)}.`);
+    return acceptedSchema.parse(await response.json());
+  } finally {
+    status.end();
+  }
+}
