@@ -85,6 +85,14 @@ export const ARCHIVE_ENTRIES = 20_000;
 /** Milliseconds a ticket for one part is good for. */
 export const TICKET_MS = 60_000;
 
+// Memory
+
+/**
+ * Bytes that an agent has in memory (resident) at most, whatever its builds print or leave: Node and its code, the
+ * log window of every slot, one part on its way up, and garbage not yet collected. `npm run faults` holds it to this.
+ */
+export const AGENT_MEMORY_BYTES = 384 * MIB;
+
 // Names
 
 /** Characters of one path segment of a request. */
