@@ -187,3 +187,17 @@ test("lines that look like frames stay lines", async () => {
   );
   spool.close();
 });
+
+test("where the engine was away, the log says that something may be missing", async () => {
+  const { spool, output } = open();
+  const parts: Chunk[] = [
+    { stream: "stdout", data: Buffer.from("one\n") },
+    { stream: "stdout", data: Buffer.alloc(0), behindGap: true },
+    { stream: "stdout", data: Buffer.from("nine\n") },
+  ];
+  await output.follow("c", iterate(parts), never);
+  assert.deepEqual(
+    entries(spool).map(({ msg, gap }) => gap?.reason ?? msg),
+    ["one", "output_lost", "nine"],
+  );
+});

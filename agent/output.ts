@@ -45,7 +45,8 @@ export class Output {
   ): Promise<string[]> {
     const parts = { container, ...this.#parts };
     const following = new Following(parts, complete);
-    for await (const { stream, data } of chunks) {
+    for await (const { stream, data, behindGap } of chunks) {
+      if (behindGap) following.gap();
       following.take(stream, data);
       await this.#parts.spool.room(signal);
     }
@@ -86,6 +87,11 @@ class Following {
     const { pieces, lost } = this.#streams[stream].push(data);
     if (lost) this.#lost(stream, lost);
     this.#store(stream, pieces);
+  }
+
+  /** Something may be missing that nobody can name. */
+  gap(): void {
+    this.#spool.append([this.#gap(null)]);
   }
 
   async end(signal: AbortSignal): Promise<void> {
@@ -166,7 +172,7 @@ class Following {
       entry: {
         time: this.#now(),
         level: "warning",
-        msg: `Some of ${stream ?? "the output"} may be missing here: the engine did not keep it while the agent was restarted.`,
+        msg: `Some of ${stream ?? "the output"} may be missing here: the engine did not keep it while the agent or the engine itself was away.`,
         gap: { ...(stream && { stream }), reason: "output_lost" },
       },
     };

@@ -96,6 +96,14 @@ export const CONTEXT_JSON_BYTES = 16 * MIB;
 /** Bytes of an image, all layers unpacked, unless the agent's owner says otherwise. */
 export const IMAGE_BYTES = 8 * 1024 * MIB;
 
+// Memory
+
+/**
+ * Bytes that an agent has in memory (resident) at most, whatever its builds print or leave: Node and its code, the
+ * log window of every slot, one part on its way up, and garbage not yet collected. `npm run faults` holds it to this.
+ */
+export const AGENT_MEMORY_BYTES = 384 * MIB;
+
 // Names
 
 /** Characters of one path segment of a request. */

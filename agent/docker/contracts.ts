@@ -71,7 +71,12 @@ export type RunSpec = {
   stdin: string | null;
 };
 
-export type Chunk = { stream: "stdout" | "stderr"; data: Buffer };
+export type Chunk = {
+  stream: "stdout" | "stderr";
+  data: Buffer;
+  /** The engine was away before this: what it had read of either stream and not yet kept is lost. */
+  behindGap?: true;
+};
 
 export type KillReason = "deadline" | "cancel" | "disk" | "lease";
 

@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { after, before, test } from "node:test";
 import { collect, type DockerWorld, dockerWorld } from "../../test/support/docker.ts";
-import { engine } from "../../test/support/engine.ts";
+import { engine, execIn } from "../../test/support/engine.ts";
+import { EngineProxy } from "../../test/support/engine-proxy.ts";
 import { until } from "../../test/support/until.ts";
 
 const MIB = 1024 ** 2;
@@ -82,4 +83,37 @@ test("a consumer that stops reading does not stop the container", async () => {
   await handle.start();
   for await (const _ of handle.output()) break;
   assert.equal((await handle.wait()).code, 5);
+});
+
+test("an engine that was away tells its reader where output may be missing", async () => {
+  const proxy = await EngineProxy.open();
+  const other = await dockerWorld({ socket: proxy.socket });
+  try {
+    const owner = other.owner();
+    const script = "echo one; until [ -e /tmp/go ]; do sleep 0.1; done; echo two";
+    const handle = await other.host.create(other.spec(owner, script));
+    await handle.start();
+    const output = handle.output()[Symbol.asyncIterator]();
+    assert.equal((await output.next()).value?.data.toString(), "one\n");
+    let asked = 0;
+    proxy.hang();
+    proxy.heal();
+    proxy.refuses = ({ path }) => {
+      if (path.endsWith("/json")) asked += 1;
+      return "the engine is away";
+    };
+    await until("the engine to be missed", () => asked >= 2);
+    await execIn(handle.id, ["touch", "/tmp/go"]);
+    await until("the end", async () => (await status(handle.id)) === "exited");
+    proxy.refuses = () => null;
+    const rest: (string | true)[] = [];
+    for (let next = await output.next(); !next.done; next = await output.next())
+      rest.push(next.value.behindGap ?? next.value.data.toString());
+    assert.deepEqual(rest, [true, "two\n"]);
+    assert.equal((await handle.wait()).code, 0);
+  } finally {
+    proxy.heal();
+    await other[Symbol.asyncDispose]();
+    await proxy.close();
+  }
 });

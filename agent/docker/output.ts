@@ -53,6 +53,8 @@ export class Output {
   #freed = false;
   #paused = false;
   #ending = false;
+  /** The engine did not answer since the output was last read. */
+  #away = false;
 
   constructor(engine: Engine, id: string, life: Life) {
     this.#engine = engine;
@@ -114,11 +116,14 @@ export class Output {
   async #pump(): Promise<void> {
     if (this.#attached !== null) {
       await this.#drain(this.#attached, (piece) => piece.data);
+      // An engine that has just died does not answer: what it had read and not yet passed on is lost.
+      if ((await this.#isOver()) === null) this.#away = true;
       if ((await within(this.#life.ended, SETTLE_MS)) && this.#life.witnessed) return;
     }
     while (!this.#abandoned) {
       const over = await this.#isOver();
       if (over === null) {
+        this.#away = true;
         await sleep(RETRY_MS);
         continue;
       }
@@ -146,9 +151,12 @@ export class Output {
     try {
       this.#source = await this.#engine.logs(this.#id, { follow: true });
     } catch (error) {
-      if (isKind(error, "unavailable", "timeout")) return false;
-      throw error;
+      if (!isKind(error, "unavailable", "timeout")) throw error;
+      this.#away = true;
+      return false;
     }
+    if (this.#away) this.#flow.push({ stream: "stdout", data: Buffer.alloc(0), behindGap: true });
+    this.#away = false;
     return this.#drain(this.#source, (piece) => {
       const data = kept.restore(piece);
       const known = Math.min(skip[piece.stream], data.length);

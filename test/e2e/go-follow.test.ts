@@ -6,9 +6,6 @@ import { hello, TALKATIVE_LINES } from "../support/fixtures.ts";
 import { lines, serverEvents } from "../support/sse.ts";
 import { type Line, openStack, type TestStack } from "../support/stack.ts";
 
-/** POSTs of one target at once. */
-const CROWD = 1_000;
-
 describe("following a build", () => {
   let stack: TestStack;
 
@@ -16,30 +13,6 @@ describe("following a build", () => {
     stack = await openStack({ repositories: { "ada/hello": hello } });
   });
   after(() => stack?.close());
-
-  test("a thousand POSTs of one target make one build", async () => {
-    const path = "/git.example/ada/hello/linux/amd64/v1.0.0";
-    const answers = await Promise.all(
-      Array.from({ length: CROWD }, async () => {
-        const response = await stack.post(path);
-        return { status: response.status, body: (await response.json()) as { build_id?: string } };
-      }),
-    );
-    const ids = new Set<string>();
-    for (const { status, body } of answers) {
-      // Who came after the end is told that it exists.
-      assert.ok(status === 202 || status === 409, `${status} ${JSON.stringify(body)}`);
-      if (status === 202) ids.add(body.build_id as string);
-    }
-    assert.equal(ids.size, 1);
-    const [id] = [...ids] as [string];
-    assert.equal((await stack.ended(id)).record.state, "succeeded");
-    const listed = await stack.builds();
-    assert.deepEqual(
-      listed.filter((build) => build.artifact.includes("/v1.0.0/")).map((build) => build.build_id),
-      [id],
-    );
-  });
 
   test("output is seen while the build runs, line by line, and live is a prefix of stored", async () => {
     const { build_id } = await stack.start("/git.example/ada/hello/linux/amd64/held");

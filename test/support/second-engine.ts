@@ -14,7 +14,6 @@ import { must, run } from "./process.ts";
 import { until } from "./until.ts";
 
 const START_MS = 60_000;
-const STOP_MS = 30_000;
 /** Of the bridge that it wants although no container of ours uses it. */
 const BRIDGE_ADDRESS = "10.213.77.1/28";
 
@@ -88,13 +87,17 @@ export class SecondEngine {
     await ended;
   }
 
-  async close(): Promise<void> {
+  /** As its service manager would end it. */
+  async stop(): Promise<void> {
     const child = this.#child;
-    if (child !== null) {
-      const ended = once(child, "exit");
-      child.kill("SIGTERM");
-      await Promise.race([ended, until("dockerd's end", () => child.exitCode !== null, STOP_MS)]);
-    }
+    if (child === null) return;
+    this.#child = null;
+    child.kill("SIGTERM");
+    await until("dockerd's end", () => child.exitCode !== null || child.signalCode !== null);
+  }
+
+  async close(): Promise<void> {
+    await this.stop();
     // Its containerd may outlive it.
     const pid = await readFile(join(this.#folder, "run/containerd/containerd.pid"), "utf8").catch(
       () => "",
