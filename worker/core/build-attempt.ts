@@ -84,7 +84,7 @@ export class AttemptDesk {
     if (fresh.length > 0) {
       const late: { late?: true } = attempt.lost ? { late: true } : {};
       const entries = fresh.map((entry): NewEntry => ({ ...entry, attempt: attempt.n, ...late }));
-      ports.sql.transaction(() => {
+      rows.transaction(() => {
         log.appendBounded(entries);
         rows.patchAttempt(attempt.n, { acked });
       });

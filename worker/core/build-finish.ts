@@ -103,7 +103,7 @@ export class Finish {
     const { bytes } = log.size();
     await ports.store.putLog(key, bytes, log.chunks());
     if ((await ports.store.head(key))?.size !== bytes) throw new Error("the copy is not whole");
-    ports.sql.transaction(() => {
+    rows.transaction(() => {
       rows.patch({ log_moved: true });
       log.clear();
     });

@@ -44,9 +44,9 @@ export class Lifecycle {
 
   /** Creates the build, waiting for admission. Sending the outbox is the caller's: it waits for the answer. */
   open(id: string, request: BuildRequest): void {
-    const { ports, rows, deadlines, outbox } = this.#parts;
+    const { rows, deadlines, outbox } = this.#parts;
     const now = this.#now();
-    ports.sql.transaction(() => {
+    rows.transaction(() => {
       rows.create(id, request, now);
       rows.join(request.caller, request.credential, now);
       this.#say("info", MESSAGES.joined, { fields: { params: logParams(request.target) } });
@@ -263,14 +263,14 @@ export class Lifecycle {
 
   /** One transaction. A step inside a step belongs to it: what follows begins when all of it is written. */
   #step(body: () => void): void {
-    const { ports, deadlines } = this.#parts;
+    const { rows, deadlines } = this.#parts;
     if (this.#stepping) {
       body();
       return;
     }
     this.#stepping = true;
     try {
-      ports.sql.transaction(body);
+      rows.transaction(body);
     } finally {
       this.#stepping = false;
     }

@@ -107,7 +107,7 @@ export class Mail {
   }
 
   #erase(): void {
-    this.#ports.sql.transaction(() => this.#rows.erase());
+    this.#rows.transaction(() => this.#rows.erase());
     this.#ports.alarm.set(null);
     this.#events.erased();
   }

@@ -81,6 +81,8 @@ const BOOLEAN_COLUMNS = new Set(["log_moved", "started", "lost"]);
 export class BuildRows {
   readonly #sql: Sql;
   #ready: boolean;
+  /** What `build` read last; undefined since something was written. */
+  #build: BuildRow | null | undefined;
 
   constructor(sql: Sql) {
     this.#sql = sql;
@@ -91,8 +93,21 @@ export class BuildRows {
   /** Null when this object never held a build. */
   build(): BuildRow | null {
     if (!this.#ready) return null;
-    const row = this.#sql.exec("SELECT * FROM build")[0];
-    return row ? fromRow<BuildRow>(row) : null;
+    if (this.#build === undefined) {
+      const row = this.#sql.exec("SELECT * FROM build")[0];
+      this.#build = row ? fromRow<BuildRow>(row) : null;
+    }
+    return this.#build;
+  }
+
+  /** One transaction; a throw rolls it back. */
+  transaction<T>(body: () => T): T {
+    try {
+      return this.#sql.transaction(body);
+    } catch (error) {
+      this.#build = undefined;
+      throw error;
+    }
   }
 
   create(id: string, request: BuildRequest, now: number): void {
@@ -123,16 +138,19 @@ export class BuildRows {
       log_moved: false,
     };
     this.#insert("build", { only: 1, ...row });
+    this.#build = undefined;
   }
 
   patch(fields: Partial<BuildRow>): void {
     this.#update("build", fields, "only", 1);
+    this.#build = undefined;
   }
 
   /** Leaves nothing behind, not even a table. */
   erase(): void {
     for (const table of BUILD_TABLES) this.#sql.exec(`DROP TABLE IF EXISTS ${table}`);
     this.#ready = false;
+    this.#build = undefined;
   }
 
   attempt(n: number): AttemptRow | null {

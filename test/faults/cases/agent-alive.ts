@@ -200,7 +200,7 @@ export const cases: FaultCase[] = [
   {
     area: "agent",
     name: "SIGTERM twice cancels",
-    quick: true,
+    quick: false,
     async run(world) {
       const watched = await world.held();
       const index = await world.agentOf(watched);

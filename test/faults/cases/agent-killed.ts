@@ -6,13 +6,13 @@ import { type Place, standstill } from "../standstill.ts";
 const PLACES: readonly (Place & { name: string; quick: boolean })[] = [
   { name: "before accept", halt: "before accept", source: "prompt", quick: true },
   { name: "after accept", halt: "before phase", source: "prompt", quick: false },
-  { name: "in clone", halt: "after started fetch", source: "private", quick: true },
-  { name: "between exit and upload", halt: "before made", source: "prompt", quick: true },
+  { name: "in clone", halt: "after started fetch", source: "private", quick: false },
+  { name: "between exit and upload", halt: "before made", source: "prompt", quick: false },
   { name: "in part 2 of 3", halt: "before part 2", source: "large", quick: true },
   { name: "between part 2 and its journal", halt: "after part 2", source: "large", quick: false },
   { name: "after upload", halt: "after uploaded", source: "prompt", quick: false },
   { name: "before its result", halt: "before verdict", source: "prompt", quick: false },
-  { name: "after its result", halt: "before remove", source: "prompt", quick: true },
+  { name: "after its result", halt: "before remove", source: "prompt", quick: false },
   { name: "before done", halt: "before done", source: "prompt", quick: false },
 ];
 
@@ -49,7 +49,7 @@ export const cases: FaultCase[] = [
   {
     area: "agent",
     name: "SIGKILL in compile, away until after its container's end",
-    quick: true,
+    quick: false,
     async run(world) {
       const watched = await world.held();
       const index = await world.agentOf(watched);

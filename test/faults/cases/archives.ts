@@ -63,7 +63,7 @@ export const cases: FaultCase[] = [
   {
     area: "artifacts",
     name: "a makefile leaves ten thousand files",
-    quick: true,
+    quick: false,
     async run(world) {
       const { stack } = world;
       const path = await pathOf(world, makefile(`mkdir many; cd many; seq ${MANY} | xargs touch`));
@@ -76,7 +76,7 @@ export const cases: FaultCase[] = [
   {
     area: "artifacts",
     name: "a makefile leaves bombs: holes of three gigabytes, too many files",
-    quick: true,
+    quick: false,
     async run(world) {
       const bombs: [script: string, class_: string][] = [
         ["truncate -s 3G bomb", "artifact_too_large"],

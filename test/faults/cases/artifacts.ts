@@ -137,7 +137,7 @@ export const cases: FaultCase[] = [
   {
     area: "artifacts",
     name: "names and types of files that are trouble",
-    quick: true,
+    quick: false,
     async run({ stack }) {
       await withLiar(stack, async (liar) => {
         const { id, path, attempt } = await liar.attempt();
@@ -174,7 +174,7 @@ export const cases: FaultCase[] = [
   {
     area: "artifacts",
     name: "ten thousand files announced",
-    quick: true,
+    quick: false,
     async run({ stack }) {
       await withLiar(stack, async (liar) => {
         const { id, path, attempt } = await liar.attempt();

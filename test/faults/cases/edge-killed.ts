@@ -36,7 +36,7 @@ export const cases: FaultCase[] = [
   {
     area: "control plane",
     name: "workerd SIGKILLed in compile, started again",
-    quick: true,
+    quick: false,
     async run(world) {
       const watched = await world.held();
       await world.stack.killEdge();

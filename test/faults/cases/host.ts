@@ -39,7 +39,7 @@ export const cases: FaultCase[] = [
   {
     area: "host",
     name: "TERM ignored: a cancelled build ends all the same",
-    quick: true,
+    quick: false,
     async run(world) {
       const watched = await world.start(await pathOf(world, LAYOUTS.stubborn));
       await until("its container", () => world.stack.building(watched.id));
@@ -52,7 +52,7 @@ export const cases: FaultCase[] = [
   {
     area: "host",
     name: "the workspace's disk is full in the clone",
-    quick: true,
+    quick: false,
     async run(world) {
       await alone(world, { RAILHEAD_AGENT_LIMITS_DISK: "32m" }, async () => {
         const large = randomBytes(48 * MIB);

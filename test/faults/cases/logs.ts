@@ -29,7 +29,7 @@ export const cases: FaultCase[] = [
   {
     area: "logs",
     name: "a log over its cap keeps head and tail, and says how much is missing between",
-    quick: true,
+    quick: false,
     async run(world) {
       const { log } = await printed(world, `seq -f "line %.0f" 1 ${MANY_LINES}\n`);
       const { head, gap, tail } = cutLog(log);
@@ -58,7 +58,7 @@ export const cases: FaultCase[] = [
   {
     area: "logs",
     name: "a single line of 64 MB",
-    quick: true,
+    quick: false,
     async run(world) {
       const script = `head -c ${LONG_LINE_BYTES} /dev/zero | tr '\\0' x\necho\necho "${OVER}"\n`;
       const { log } = await printed(world, script);
@@ -104,7 +104,7 @@ export const cases: FaultCase[] = [
   {
     area: "logs",
     name: "a follower that reads 1 KB/s slows down neither the build nor other followers",
-    quick: true,
+    quick: false,
     run: slowFollower,
   },
   {

@@ -65,7 +65,7 @@ export const cases: FaultCase[] = [
   {
     area: "races",
     name: "cancelled after its result is stored, before its agent is done with it",
-    quick: true,
+    quick: false,
     async run(world) {
       const path = await world.source("prompt");
       let watched: Watched | null = null;
@@ -84,7 +84,7 @@ export const cases: FaultCase[] = [
   {
     area: "races",
     name: "cancelled before it is assigned, and at the moment that it is",
-    quick: true,
+    quick: false,
     async run(world) {
       const { stack } = world;
       await onAgents(stack, "cordon");
@@ -124,7 +124,7 @@ export const cases: FaultCase[] = [
   {
     area: "races",
     name: "a tag is moved between its resolution and the clone",
-    quick: true,
+    quick: false,
     async run(world) {
       const { stack } = world;
       const name = "ada/hello";
