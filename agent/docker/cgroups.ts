@@ -2,9 +2,11 @@
  * The cgroup that all containers of one image build are in. The engine's builder takes neither labels nor a limit of
  * processes for them: by the group they are found again, and its limit is theirs.
  */
-import { mkdir, readdir, rmdir, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { constants } from "node:fs";
+import { mkdir, readdir, realpath, rmdir, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
 import type { Owner } from "./contracts.ts";
+import { allowed } from "./tools.ts";
 
 const ROOT = "/sys/fs/cgroup";
 const GROUP = "railhead";
@@ -22,17 +24,20 @@ export function cgroupOf({ build, attempt }: Owner, driver: string | undefined):
  */
 export async function limitProcesses(cgroup: string, pids: number): Promise<boolean> {
   if (!cgroup.startsWith("/")) return false;
-  for (const hierarchy of [join(ROOT, "pids"), ROOT]) {
+  try {
+    const unified = await allowed(join(ROOT, "cgroup.controllers"), constants.F_OK);
+    // Made below a hierarchy that is there: in any other place it would be an ordinary folder, or a group too many.
+    const hierarchy = unified ? ROOT : await realpath(join(ROOT, "pids"));
     const group = join(hierarchy, cgroup);
-    try {
-      await mkdir(group, { recursive: true });
-      await writeFile(join(group, "pids.max"), String(pids));
-      return true;
-    } catch {
-      // The other version of cgroups, or not ours to write.
-    }
+    await mkdir(group, { recursive: true });
+    if (unified)
+      for (const parent of [ROOT, dirname(group)])
+        await writeFile(join(parent, "cgroup.subtree_control"), "+pids");
+    await writeFile(join(group, "pids.max"), String(pids));
+    return true;
+  } catch {
+    return false;
   }
-  return false;
 }
 
 /** Takes away the empty groups that the engine leaves; systemd does so itself. */

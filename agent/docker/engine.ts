@@ -59,14 +59,14 @@ export class Engine {
     return call("inspect the container", () => this.#docker.getContainer(id).inspect());
   }
 
-  /** Bytes that a container has written over its image, and the cgroup that it is in. */
-  async written(id: string): Promise<{ bytes: number; cgroup: string }> {
+  /** Bytes that a container has written over its image. */
+  async written(id: string): Promise<number> {
     // dockerode's types do not know the option.
     const options = { size: true } as Dockerode.ContainerInspectOptions;
     const found: Inspected & { SizeRw?: number } = await call("measure the container", () =>
       this.#docker.getContainer(id).inspect(options),
     );
-    return { bytes: found.SizeRw ?? 0, cgroup: found.HostConfig.CgroupParent ?? "" };
+    return found.SizeRw ?? 0;
   }
 
   async start(id: string): Promise<void> {

@@ -189,10 +189,13 @@ test("a step has its memory, cores and processes, and no way to the host", async
 
 test("a step that fills the disk is ended, and so is an image that grows over its limit step by step", async () => {
   const [step, image] = [world.owner(), world.owner()];
-  const fill = "RUN i=0; while true; do head -c 8000000 /dev/zero >/f$i; i=$((i+1)); done";
+  // It pretends that another container is the one to watch.
+  const forge = "echo ' ---> Running in 0123456789ab'; sleep 1";
+  const fill = `RUN ${forge}; i=0; while true; do head -c 8000000 /dev/zero >/f$i; i=$((i+1)); done`;
   assert.equal((await build(step, [fill])).outgrown, "step");
   const grow = Array.from({ length: 4 }, (_, i) => `RUN head -c 20000000 /dev/urandom >/f${i}`);
-  assert.equal((await build(image, [...grow, "RUN sleep 300"])).outgrown, "image");
+  const more = Array.from({ length: 5 }, (_, i) => `ENV MORE=${i}`);
+  assert.equal((await build(image, [...grow, ...more])).outgrown, "image");
   for (const owner of [step, image]) {
     await world.host.clean(owner);
     assert.deepEqual(await remains(owner), []);

@@ -30,6 +30,8 @@ const OPEN_FILES = 4096;
 /** Tries at a name that another agent's build bears on this engine, half a second apart. */
 const NAME_TRIES = 120;
 const NAME_RETRY_MS = 500;
+/** Milliseconds in which the engine notices that nobody listens to a build. */
+const SETTLE_MS = 2_000;
 /** Begins every name that only we give. */
 const OWN_NAMES = "railhead.local/";
 /** A label of every image that we build. */
@@ -102,32 +104,54 @@ export class AgentImages implements Images {
     const strangers = new Set((await this.#engine.images.list()).map(({ id }) => id));
     const query = queryOf(spec, info.NCPU, cgroup, (await this.#view.network()) ?? "none");
     const watch = new StepWatch(this.#engine, cgroup, spec.limits.disk_bytes);
+    const cut = new AbortController();
+    let stopping = false;
+    const stop = () => {
+      stopping = true;
+      void watch.stop(() => cut.abort());
+    };
+    signal.throwIfAborted();
+    signal.addEventListener("abort", stop, { once: true });
     try {
-      for await (const said of this.#engine.images.build(query, context, spec.login, signal)) {
+      // Read to its end also when nobody wants it any more: only so all images of steps are known.
+      for await (const said of this.#engine.images.build(query, context, spec.login, cut.signal)) {
+        const made = await this.#noteStep(owner, said.stream, strangers);
+        if (stopping) continue;
         if (said.error !== undefined)
           yield watch.outgrown
             ? { kind: "outgrown", what: "step" }
             : { kind: "failed", message: said.error };
-        if (said.stream === undefined) continue;
-        watch.hear(said.stream);
-        for (const chunk of chunksOf(said.stream)) yield { kind: "output", chunk };
-        const step = stepOf(said.stream);
-        const made = step === null ? null : await this.inspect(step);
-        if (made === null || strangers.has(made.id)) continue;
-        await this.#ledger.note(owner, { t: "step", id: made.id });
-        if (made.size_bytes <= spec.max_bytes) continue;
+        for (const chunk of chunksOf(said.stream ?? "")) yield { kind: "output", chunk };
+        if (made === null || made.size_bytes <= spec.max_bytes) continue;
         yield { kind: "outgrown", what: "image" };
-        return;
+        stop();
       }
+      await this.#ledger.note(owner, { t: "ended" });
     } catch (error) {
-      signal.throwIfAborted();
+      if (stopping) return signal.throwIfAborted();
       // It refuses some Dockerfiles before it begins, with a status.
       if (!(error instanceof DockerError) || error.said === null || error.status === null)
         throw error;
+      await this.#ledger.note(owner, { t: "ended" });
       yield { kind: "failed", message: error.said };
     } finally {
+      signal.removeEventListener("abort", stop);
       watch.end();
     }
+    signal.throwIfAborted();
+  }
+
+  /** The image of a step that the builder has just told of, unless it was there before the build. */
+  async #noteStep(
+    owner: Owner,
+    said: string | undefined,
+    strangers: ReadonlySet<string>,
+  ): Promise<ImageFacts | null> {
+    const step = said === undefined ? null : stepOf(said);
+    const made = step === null ? null : await this.inspect(step);
+    if (made === null || strangers.has(made.id)) return null;
+    await this.#ledger.note(owner, { t: "step", id: made.id });
+    return made;
   }
 
   naming<T>(owner: Owner, reference: string, work: () => Promise<T>): Promise<T> {
@@ -186,6 +210,8 @@ export class AgentImages implements Images {
     if (notes.length === 0) return;
     const cgroups = notes.flatMap((note) => (note.t === "build" ? [note.cgroup] : []));
     await this.#removeContainers(new Set(cgroups));
+    // A build whose connection was cut may be in the middle of a step.
+    if (notes.filter(({ t }) => t === "ended").length < cgroups.length) await sleep(SETTLE_MS);
     for (const note of notes) if (note.t === "name") await this.#unname(note.reference, note.id);
     await insist(() => this.#engine.images.remove(builtImage(held)));
     await this.#removeSteps(notes.flatMap((note) => (note.t === "step" ? [note.id] : [])));

@@ -14,6 +14,8 @@ import { writeWhole } from "../files.ts";
 const noteSchema = z.discriminatedUnion("t", [
   /** A build is under way, whose containers are below this cgroup. */
   z.object({ t: z.literal("build"), cgroup: z.string() }),
+  /** It has ended, and all its steps are noted. */
+  z.object({ t: z.literal("ended") }),
   /** The image of one step. */
   z.object({ t: z.literal("step"), id: z.string() }),
   /** The attempt's image bears this name. */

@@ -1,19 +1,21 @@
-/** Keeps the steps of an image build within their disk: the engine's builder has no limit for that. */
+/** The containers of one image build: kept within their disk, for which the builder has no limit, and ended on demand. */
 import type { Engine } from "./engine.ts";
-import { isKind } from "./errors.ts";
 import { atMost } from "./time.ts";
 
 /** Milliseconds between two looks at what a step has written. */
 const LOOK_MS = 2_000;
-/** The engine's line for the container of a step. A container can print the like: its cgroup tells. */
-const RUNNING = /^ ---> Running in ([0-9a-f]{12})\n$/;
+/** Milliseconds between two looks for a step's container that must end. */
+const KILL_MS = 250;
+/** Milliseconds that a stopped build has to end. */
+const STOP_MS = 6_000;
 
 export class StepWatch {
   readonly #engine: Engine;
   readonly #cgroup: string;
   readonly #max_bytes: number;
-  readonly #over = Promise.withResolvers<void>();
-  #container: string | null = null;
+  readonly #end = Promise.withResolvers<true>();
+  /** Containers on the engine, and whether they are this build's: what the build prints is no proof. */
+  #known = new Map<string, boolean>();
   #outgrown = false;
 
   /** @param cgroup that the build's containers are in */
@@ -29,34 +31,47 @@ export class StepWatch {
     return this.#outgrown;
   }
 
-  /** Learns from the builder's output which container runs. */
-  hear(said: string): void {
-    this.#container = RUNNING.exec(said)?.[1] ?? this.#container;
+  /** The build has ended. */
+  end(): void {
+    this.#end.resolve(true);
   }
 
-  end(): void {
-    this.#container = null;
-    this.#over.resolve();
+  /** Kills steps as they come, so that the build fails and says all that it made; `late` is called when it does not. */
+  async stop(late: () => void): Promise<void> {
+    for (let waited = 0; waited < STOP_MS; waited += KILL_MS) {
+      for (const id of await this.#containers().catch(() => []))
+        await this.#engine.kill(id, "SIGKILL").catch(() => {});
+      if (await atMost(this.#end.promise, KILL_MS)) return;
+    }
+    late();
   }
 
   async #watch(): Promise<void> {
-    const over = this.#over.promise.then(() => true as const);
-    while (!(await atMost(over, LOOK_MS))) {
-      const id = this.#container;
-      if (id !== null) await this.#look(id).catch(() => {});
+    // A container that ends meanwhile, or an engine that does not answer, is looked at next time or never.
+    while (!(await atMost(this.#end.promise, LOOK_MS))) await this.#look().catch(() => {});
+  }
+
+  async #look(): Promise<void> {
+    for (const id of await this.#containers()) {
+      if ((await this.#engine.written(id)) <= this.#max_bytes) continue;
+      this.#outgrown = true;
+      await this.#engine.kill(id, "SIGKILL");
     }
   }
 
-  async #look(id: string): Promise<void> {
-    try {
-      const { cgroup, bytes } = await this.#engine.written(id);
-      if (cgroup !== this.#cgroup || bytes <= this.#max_bytes) return;
-      this.#outgrown = true;
-      await this.#engine.kill(id, "SIGKILL");
-    } catch (error) {
-      // The step is over.
-      if (!isKind(error, "gone", "conflict")) throw error;
-      if (this.#container === id) this.#container = null;
+  async #containers(): Promise<string[]> {
+    const known = new Map<string, boolean>();
+    for (const { Id } of await this.#engine.containers({})) {
+      // One that is gone by now is nobody's to watch.
+      const ours = this.#known.get(Id) ?? (await this.#isOurs(Id).catch(() => null));
+      if (ours !== null) known.set(Id, ours);
     }
+    this.#known = known;
+    return [...known].flatMap(([id, ours]) => (ours ? [id] : []));
+  }
+
+  async #isOurs(id: string): Promise<boolean> {
+    const { HostConfig } = await this.#engine.inspect(id);
+    return HostConfig.CgroupParent === this.#cgroup;
   }
 }

@@ -72,6 +72,8 @@ export class ImageBuild {
         "dockerfile_refused",
         `The build argument ${proxy} is refused: the agent's owner decides about proxies.`,
       );
+    if (this.#name.registry === OWN_REGISTRY)
+      throw new RecipeFailure("push_error", `${OWN_REGISTRY} is no registry: choose another name.`);
     const prepared = await this.#context.phase("context", () => this.#prepare());
     await this.#context.phase("build", () => this.#build(prepared.images));
     const shipped = await this.#context.phase(target.push ? "push" : "save", () =>
@@ -155,7 +157,8 @@ export class ImageBuild {
   async #build(references: readonly string[]): Promise<null> {
     const { target, docker, owner } = this.#context;
     const bases = references.map((reference) => this.#allowed(reference));
-    const caches = target.cache_from.map((reference) => this.#allowed(reference));
+    const wanted = target.no_cache ? [] : target.cache_from;
+    const caches = wanted.map((reference) => this.#allowed(reference));
     const names = [...bases, ...caches].map(({ name }) => name);
     await docker.images.holding(names, async () => {
       for (const base of bases) await this.#ready(base);

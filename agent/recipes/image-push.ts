@@ -8,7 +8,8 @@ const TRIES = 3;
 /** Milliseconds before the second try; twice as many before the next. */
 const PAUSE_MS = 2_000;
 /** What trying again does not mend. */
-const FINAL = /unauthorized|authentication|no basic auth|denied|forbidden|\b40[0134]\b|invalid/i;
+const FINAL =
+  /unauthorized|authentication|no basic auth|denied|forbidden|\b40[0134]\b|(?:name|tag|manifest) invalid/i;
 
 /**
  * Pushes the image that bears `target` on this host now.

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { makeBaseImage } from "../../test/support/base-image.ts";
+import { imagesWith } from "../../test/support/image-stack.ts";
 import { type ImageEnd, type ImageWorld, imageWorld } from "../../test/support/image-world.ts";
 import { builtImage } from "../docker/contracts.ts";
 import { RecipeFailure } from "./contracts.ts";
@@ -102,7 +103,7 @@ test("a base image is no way to an address of the host: ONBUILD is read too", as
   }
 });
 
-test("an image by its id, or another build's, is nobody's base", async () => {
+test("an image by its id, or another build's, is nobody's base, and its name nobody's to take", async () => {
   const id = (await world.docker.host.imageId(world.base)) ?? "";
   const byId = await world.build({
     context: `FROM ${id.slice("sha256:".length, "sha256:".length + 12)}\n`,
@@ -114,6 +115,12 @@ test("an image by its id, or another build's, is nobody's base", async () => {
     `FROM scratch\nCOPY --from=${builtImage(owner)} / /`,
   ])
     assertFailed(await world.build({ context: line }), "dockerfile_refused", /does not build upon/);
+  const image = builtImage(owner);
+  assertFailed(
+    await world.build({ image, context: "FROM scratch\n" }),
+    "push_error",
+    /no registry/,
+  );
 });
 
 test("the owner's policy decides what may be built upon and pushed to", async () => {
@@ -148,7 +155,8 @@ test("two builds of one name at once push an image each, and each digest is its 
   });
   assert.notEqual(digests[0], digests[1]);
   assert.ok(digests.includes((await pushed(image)) ?? ""));
-  for (const { left } of ends) assert.deepEqual(left, []);
+  for (const what of [image, ...ends.map(({ owner }) => owner.build)])
+    assert.deepEqual(await imagesWith(what), []);
 });
 
 test("layers are taken from an image that cache_from names, and a missing one costs a word in the log", async () => {
