@@ -4,7 +4,8 @@
  * missing or another package-lock.json asks for others, then goes on in the Node.js that is one of them.
  *
  *   node cli/bootstrap.mjs ARGS…          railhead ARGS…
- *   node cli/bootstrap.mjs --run SCRIPT   an npm script that needs the Docker engine and the builder images
+ *   node cli/bootstrap.mjs --node FILE …  a program of this checkout
+ *   node cli/bootstrap.mjs --run SCRIPT … an npm script that needs the Docker engine and the builder images
  */
 import { spawn, spawnSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
@@ -85,9 +86,11 @@ function run(command, args) {
 export async function bootstrap(args) {
   if (!installed()) install();
   const [first, script, ...rest] = args;
+  if (first === "--node" && script !== undefined)
+    return await run(node, [join(root, script), ...rest]);
   if (first !== "--run" || script === undefined) return await run(node, [main, ...args]);
   const ready = await run(node, [main, "prepare"]);
-  return ready === 0 ? await run("npm", ["run", "--silent", script, ...rest]) : ready;
+  return ready === 0 ? await run("npm", ["run", "--silent", script, "--", ...rest]) : ready;
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url))

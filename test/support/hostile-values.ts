@@ -128,6 +128,7 @@ const SAMPLES: Readonly<Record<string, string>> = {
   upload: "0".repeat(32),
   part: "1",
   attempt: "1",
+  jobid: "00000000-0000-0000-0000-000000000000",
   remote: "git.example",
   owner: "nobody",
   repo: "nothing",
@@ -208,8 +209,10 @@ function sampleOf(name: string, schema: Schema): unknown {
       Object.entries(schema.properties).map(([key, value]) => [key, sampleOf(key, value)]),
     );
   if (types.includes("object")) return {};
+  if (types.includes("array")) return [];
+  if (types.includes("boolean")) return false;
   if (types.includes("integer")) return schema.minimum ?? 0;
-  return known(SAMPLES[name], name);
+  return SAMPLES[name] ?? "hostile";
 }
 
 /** The object as JSON with each member left out, or of each wrong kind; those of its objects too. */

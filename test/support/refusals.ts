@@ -1,5 +1,10 @@
-/** What every refusal of the edge must be: a problem (RFC 9457) with a stable code and a sentence that helps. */
+/**
+ * What every refusal of the edge must be: a problem (RFC 9457) with a stable code and a sentence that helps; on the
+ * paths of tutum-builder, its own shape.
+ */
 import { bodyOf, type RawAnswer } from "./raw-http.ts";
+
+const TUTUM_PATH = / \/api\/v1(?:\/|$)/;
 
 /** What is wrong with an answer that should be a refusal: empty when nothing is. `what` was asked. */
 export function faultsOf(what: string, answer: RawAnswer | null): string[] {
@@ -11,9 +16,13 @@ export function faultsOf(what: string, answer: RawAnswer | null): string[] {
   if (/\bat \w+.*\.(ts|js):\d+/.test(body)) found.push("a stack trace");
   try {
     const problem = JSON.parse(body) as Record<string, unknown>;
-    if (!/^[a-z0-9_]+$/.test(String(problem.code))) found.push(`code ${problem.code}`);
-    if (problem.status !== status) found.push(`a body for status ${problem.status}`);
-    if (String(problem.detail).length < 10) found.push("no sentence");
+    const tutum = TUTUM_PATH.test(what) && "Error" in problem;
+    const sentence = tutum ? problem.Error : problem.detail;
+    if (String(sentence ?? "").length < 10) found.push("no sentence");
+    if (!tutum) {
+      if (!/^[a-z0-9_]+$/.test(String(problem.code))) found.push(`code ${problem.code}`);
+      if (problem.status !== status) found.push(`a body for status ${problem.status}`);
+    }
   } catch {
     found.push("no JSON");
   }

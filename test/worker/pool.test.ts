@@ -183,22 +183,6 @@ test("a restarted process takes over; a copy on another engine is turned away", 
   second.socket.terminate();
 });
 
-test("a hello that was on its way while a newer process took over changes nothing", async () => {
-  const registered = await operator.register("overtaken");
-  const old = operator.dial(
-    registered.agent,
-    await prove(registered, await operator.nonceOf(registered.agent)),
-  );
-  assert.equal(await old.opened, 101);
-  const line = await operator.connect(registered, { instance: "second" });
-  old.say({ ...HELLO, instance: "first" });
-  await line.next("welcome");
-  assert.equal((await old.end()).code, 4001);
-  assert.equal((await agentNamed("overtaken"))?.status, "connected");
-  assert.equal(line.closed, null);
-  line.socket.terminate();
-});
-
 test("a cordoned agent says why; a drained one hears of it; a removed one is refused at once", async () => {
   const registered = await operator.register("short-lived");
   const line = await operator.connect(registered);

@@ -235,7 +235,6 @@ function saying(script: string): Tree {
 async function printed(world: FaultWorld, script: string): Promise<Ended> {
   const ending = ends(world, await world.start(await world.source(saying(script))));
   const heap = await heapWhile(await world.workerdPids(), ending);
-  console.log("HEAP", heap / 2 ** 20);
   assert.ok(heap < OBJECT_BYTES, `the Worker and its objects had ${heap} bytes`);
   return ending;
 }
