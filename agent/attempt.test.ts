@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
-import { existsSync, readdirSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -52,6 +52,30 @@ const chatty: Make = async (context) => {
 };
 
 const isOver = (build: BuildSide) => build.done;
+
+test("why an attempt is stopped is on the disk before anything is stopped for it", async () => {
+  let journaled = "";
+  const stubborn: Make = async ({ folder, signal }) => {
+    const notes = join(folder, "../phases.jsonl");
+    await new Promise<void>((resolve) => {
+      signal.addEventListener("abort", () => {
+        journaled = readFileSync(notes, "utf8");
+        resolve();
+      });
+    });
+    // As a successor would find the container that was killed.
+    throw new RecipeFailure("make_error", "make ended with status 143");
+  };
+  await withAgent(stubborn, async ({ edge, service }) => {
+    const build = edge.assign();
+    await edge.until("the build runs", () => build.log.length > 0);
+    service.interrupt();
+    service.interrupt();
+    await edge.until("its end", () => build.results > 0);
+    assert.match(journaled, /"t":"verdict".*"outcome":"cancelled".*stopped by its owner/);
+    assert.equal(build.result?.outcome, "cancelled");
+  });
+});
 
 test("a build is told to the edge from its start to its stored result, and leaves nothing", async () => {
   await withAgent(chatty, async ({ edge, home }) => {

@@ -98,7 +98,11 @@ export class Attempt {
   stop(kind: StopKind, reason: string): void {
     if (this.#life.signal.aborted) return;
     const stop = new Stop(kind, reason);
-    if (!this.#work.signal.aborted) this.#log.info("attempt stops", { kind, why: reason });
+    if (!this.#work.signal.aborted) {
+      this.#log.info("attempt stops", { kind, why: reason });
+      // Before anything is ended for it: a successor would take what was killed for the build's own end (rule 12).
+      if (stop.reported) void this.#note(verdictOf(stop, this.#redactor, this.#log));
+    }
     this.#work.abort(stop);
     if (!stop.reported) this.#life.abort(stop);
   }
@@ -134,11 +138,16 @@ export class Attempt {
       const cause = this.#work.signal.aborted ? this.#work.signal.reason : error;
       verdict = verdictOf(cause, this.#redactor, this.#log);
     }
-    if (!this.#life.signal.aborted)
-      await this.#journal.write({ t: "verdict", verdict }).catch((error: unknown) => {
-        this.#log.bug("verdict not journaled", error);
-      });
+    if (!this.#life.signal.aborted) await this.#note(verdict);
     return verdict;
+  }
+
+  /** The first verdict counts. */
+  async #note(verdict: Verdict): Promise<void> {
+    if (this.#journal.find("verdict")) return;
+    await this.#journal.write({ t: "verdict", verdict }).catch((error: unknown) => {
+      this.#log.bug("verdict not journaled", error);
+    });
   }
 
   async #make(): Promise<void> {

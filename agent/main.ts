@@ -44,6 +44,8 @@ const HOME_HELP =
 /** Signals that end a process that does not want to. */
 const IMPATIENT_SIGNALS = 3;
 const INTERRUPTED = 130;
+/** Milliseconds within which signals are one: whoever ends a whole group does so, and launchers pass theirs on. */
+const SAME_SIGNAL_MS = 100;
 
 // A flooded log makes nothing but garbage, of which V8 would let hundreds of megabytes stand before it looks.
 setFlagsFromString("--semi-space-growth-factor=1");
@@ -86,7 +88,9 @@ program
 
 program
   .command("run")
-  .description("connect and build until told to end: SIGTERM drains, a second one cancels")
+  .description(
+    "connect and build until told to end: SIGTERM drains, a second one cancels, a third ends at once",
+  )
   .option("--capacity <n>", "builds at once")
   .option("--labels <k=v,…>", "labels that schedulers choose by")
   .option("--pool <pool>", "end at once unless this agent is registered in that pool")
@@ -112,7 +116,11 @@ program
       log: createLogger({ json: logAsJson(), write: (line) => process.stderr.write(`${line}\n`) }),
     });
     let signals = 0;
+    let last = Number.NEGATIVE_INFINITY;
     const interrupt = () => {
+      const now = performance.now();
+      if (now - last < SAME_SIGNAL_MS) return;
+      last = now;
       signals += 1;
       if (signals >= IMPATIENT_SIGNALS) process.exit(INTERRUPTED);
       service.interrupt();

@@ -20,6 +20,11 @@ const HELP = `npm run sim -- [options]: the edge and the agents in virtual time,
   --json                   one JSON object a seed, and no table
   --help`;
 
+// A reader that has seen enough (`… --trace | head`) is no error.
+process.stdout.on("error", (error) => {
+  if ("code" in error && error.code === "EPIPE") process.exit(0);
+  throw error;
+});
 process.exitCode = await main();
 
 type Asked = {
@@ -103,6 +108,10 @@ async function counted({ seeds, jobs, hole, json }: Asked): Promise<number> {
   });
   if (live) process.stderr.write("\r\n");
   if (!json) console.log(tally.table());
+  if (hole !== null && !json)
+    console.log(
+      `The planted bug ${hole.name} was ${tally.failed > 0 ? "found: it stopped there" : "not found"}.`,
+    );
   if (abort.signal.aborted) return 130;
   return tally.failed > 0 ? 1 : 0;
 }

@@ -105,7 +105,7 @@ export function readFields(value: object): ImageFields {
   const lower = Object.entries(value).map(([key, member]) => [key.toLowerCase(), member]);
   const parsed = fieldsSchema.safeParse(Object.fromEntries(lower));
   if (parsed.success) return parsed.data;
-  throw refusedMember(parsed.error);
+  throw refusedMember(parsed.error, {});
 }
 
 /**
@@ -150,7 +150,7 @@ export function targetOf(job: string, fields: ImageFields, source: ImageSource):
     visibility: "unlisted",
   } satisfies ImageTarget);
   if (parsed.success) return parsed.data;
-  throw refusedMember(parsed.error);
+  throw refusedMember(parsed.error, FIELD_OF_MEMBER);
 }
 
 /** A tar that holds one Dockerfile. The same text makes the same bytes. */
@@ -196,10 +196,10 @@ const FIELD_OF_MEMBER: Record<string, string> = {
   dockerfile: "dockerfile_path",
 };
 
-function refusedMember(error: z.ZodError): Problem {
+function refusedMember(error: z.ZodError, fields: Record<string, string>): Problem {
   const { path = [], message } = error.issues[0] ?? {};
   const [member, ...rest] = path.map(String);
-  const field = [FIELD_OF_MEMBER[member ?? ""] ?? member, ...rest].join(".");
+  const field = [fields[member ?? ""] ?? member, ...rest].join(".");
   return refused(`${field}: ${message}`);
 }
 
