@@ -35,6 +35,13 @@ test("the message says what was tried and what the engine said, once", () => {
   assert.equal(error.status, 404);
 });
 
+test("of a streamed answer, which dockerode does not parse, the engine's own sentence is left", () => {
+  const message =
+    '(HTTP code 500) server error - Get "https://registry.example/v2/": no such host ';
+  const error = mapped(Object.assign(new Error(message), { statusCode: 500 }), "pull x:1");
+  assert.equal(error.said, 'Get "https://registry.example/v2/": no such host');
+});
+
 test("an engine that is not there, or not for us, comes with what to do", () => {
   const refused = Object.assign(new Error("connect ECONNREFUSED"), { code: "ECONNREFUSED" });
   assert.match(mapped(refused, "do it").message, /is the Docker engine running\?$/);

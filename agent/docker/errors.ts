@@ -11,6 +11,9 @@ const KIND_OF_STATUS: Record<number, DockerErrorKind> = {
 
 const UNREACHABLE = new Set(["ECONNREFUSED", "ECONNRESET", "ENOENT", "EPIPE", "EACCES", "EPERM"]);
 
+/** What dockerode puts before the engine's words. */
+const WRAPPING = /^\(HTTP code \d+\) [a-z ]+ - /;
+
 /** What dockerode's errors carry, when they carry anything. */
 type Thrown = {
   message?: unknown;
@@ -24,7 +27,7 @@ type Thrown = {
 function sentence(thrown: Thrown): string {
   const inner = thrown.json?.message;
   const text = typeof inner === "string" ? inner : String(thrown.message ?? "unknown error");
-  return text.trim();
+  return text.replace(WRAPPING, "").trim();
 }
 
 /**

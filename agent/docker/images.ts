@@ -238,7 +238,7 @@ export class AgentImages implements Images {
       if (!passing || attempt === NAME_TRIES)
         throw new DockerError(
           "conflict",
-          `the host has an image of its own that is named ${reference}`,
+          `the host has an image of its own that is named ${reference} (pulled or loaded there: \`docker rmi\` removes it)`,
         );
       await sleep(NAME_RETRY_MS);
     }
