@@ -44,8 +44,6 @@ const HOME_HELP =
 /** Signals that end a process that does not want to. */
 const IMPATIENT_SIGNALS = 3;
 const INTERRUPTED = 130;
-/** Milliseconds within which signals are one: whoever ends a whole group does so, and launchers pass theirs on. */
-const SAME_SIGNAL_MS = 100;
 
 // A flooded log makes nothing but garbage, of which V8 would let hundreds of megabytes stand before it looks.
 setFlagsFromString("--semi-space-growth-factor=1");
@@ -116,11 +114,7 @@ program
       log: createLogger({ json: logAsJson(), write: (line) => process.stderr.write(`${line}\n`) }),
     });
     let signals = 0;
-    let last = Number.NEGATIVE_INFINITY;
     const interrupt = () => {
-      const now = performance.now();
-      if (now - last < SAME_SIGNAL_MS) return;
-      last = now;
       signals += 1;
       if (signals >= IMPATIENT_SIGNALS) process.exit(INTERRUPTED);
       service.interrupt();
