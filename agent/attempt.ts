@@ -237,6 +237,7 @@ export class Attempt {
         repositories: outcome?.repositories ?? [],
         phases: this.#journal.timings(),
         ...(outcome?.digest !== undefined && { digest: outcome.digest }),
+        ...this.#journal.learnt(),
       });
       this.#log.info("attempt ended", { outcome: verdict.outcome, class: verdict.class, state });
     } catch (error) {

@@ -15,6 +15,7 @@ import {
   LOG_TAIL_BYTES,
 } from "../shared/limits.ts";
 import { labelsSchema } from "../shared/protocol.ts";
+import { erlSchema } from "../shared/recipes/erlang.ts";
 import { DEFAULT_REMOTES, parseRemote } from "../shared/remotes.ts";
 import { AgentExit, EXIT, messageOf } from "./errors.ts";
 import { parseSize } from "./sizes.ts";
@@ -57,17 +58,22 @@ const words = z.preprocess(
 );
 
 /** A table in the file; `k=v,k=v` in the environment and as an option. */
-const labels = z.preprocess(
-  (value) =>
-    typeof value === "string"
-      ? Object.fromEntries(
-          value
-            .split(/[\s,]+/)
-            .filter(Boolean)
-            .map((pair) => [pair.split("=")[0], pair.split("=").slice(1).join("=")]),
-        )
-      : value,
-  labelsSchema,
+const labels = z.preprocess(readPairs, labelsSchema);
+
+function readPairs(value: unknown): unknown {
+  if (typeof value !== "string") return value;
+  const pairs = value.split(/[\s,]+/).filter(Boolean);
+  return Object.fromEntries(
+    pairs.map((pair) => [pair.split("=")[0], pair.split("=").slice(1).join("=")]),
+  );
+}
+
+const word = z.string("must be text").max(512).regex(/^\S*$/, "must not hold blanks");
+
+/** Builder images by OTP major: a table in the file, `27=erlang:27,25=erlang:25` in the environment. */
+const otpImages = z.preprocess(
+  readPairs,
+  z.record(erlSchema, word.min(1), "must name an image for each OTP release, such as 27=erlang:27"),
 );
 
 const remotes = words.transform((entries, context) => {
@@ -83,8 +89,6 @@ const remotes = words.transform((entries, context) => {
   return bases;
 });
 
-const word = z.string("must be text").max(512).regex(/^\S*$/, "must not hold blanks");
-
 const schema = z.strictObject({
   capacity: whole(0, 1_000).default(Math.max(1, Math.floor(availableParallelism() / 2))),
   labels: labels.default({}),
@@ -95,7 +99,9 @@ const schema = z.strictObject({
   goprivate: word.default(""),
   gosumdb: word.default("sum.golang.org"),
   docker_socket: z.string("must be a path").startsWith("/").default("/var/run/docker.sock"),
-  images: z.strictObject({ go: word.min(1).default("golang:1") }).prefault({}),
+  images: z
+    .strictObject({ go: word.min(1).default("golang:1"), erlang: otpImages.default({}) })
+    .prefault({}),
   limits: z
     .strictObject({
       cpus: number(0.1, 1_024).default(Math.max(1, Math.min(2, availableParallelism()))),
@@ -146,7 +152,11 @@ export type AgentSettings = {
   gosumdb: string;
   docker_socket: string;
   /** Builder image of each recipe. */
-  images: { go: string };
+  images: {
+    go: string;
+    /** By OTP major. */
+    erlang: Record<string, string>;
+  };
   limits: {
     cpus: number;
     memory_bytes: number;

@@ -1,5 +1,6 @@
 /** What a recipe sees of its attempt: its own words in the log, containers and phases that a restart does not repeat. */
 import type { AgentEntry } from "../shared/log.ts";
+import type { Learnt } from "../shared/protocol.ts";
 import type { Target } from "../shared/recipes/index.ts";
 import { type ContainerParts, type ContainerSpec, type Ran, runContainer } from "./container.ts";
 import type { Chunk, Limits } from "./docker/contracts.ts";
@@ -87,6 +88,10 @@ export class Context implements RecipeContext {
 
   permit(): Promise<void> {
     return this.#parts.permit();
+  }
+
+  learn(learnt: Learnt): Promise<void> {
+    return this.#parts.journal.write({ t: "learnt", ...learnt });
   }
 
   async phase<R extends JsonValue>(name: string, body: () => Promise<R>): Promise<R> {

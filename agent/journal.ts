@@ -11,6 +11,7 @@ import { join } from "node:path";
 import * as z from "zod";
 import { attemptSchema, buildIdSchema, END_CLASSES } from "../shared/builds.ts";
 import { digestSchema } from "../shared/hashes.ts";
+import { type Learnt, learntShape } from "../shared/protocol.ts";
 import { targetSchema } from "../shared/recipes/index.ts";
 import type { AppendFile, Disk } from "./ports.ts";
 
@@ -62,6 +63,7 @@ const noteSchema = z.discriminatedUnion("t", [
     repositories: z.array(z.string()),
     digest: digestSchema.optional(),
   }),
+  z.object({ t: z.literal("learnt"), ...learntShape }),
   /** The id that the upload of a file goes by, chosen before it is asked for. */
   z.object({ t: z.literal("upload"), name: z.string(), id: z.string() }),
   z.object({ t: z.literal("uploaded"), name: z.string(), id: z.string() }),
@@ -140,6 +142,13 @@ export class Journal {
   ): NoteOf<T> | undefined {
     const isKind = (note: Note): note is NoteOf<T> => note.t === kind;
     return this.#notes.filter(isKind).findLast(fits);
+  }
+
+  /** Everything that was found out: of a member, the newest. */
+  learnt(): Learnt {
+    const all: Learnt = {};
+    for (const { t, ...learnt } of this.#notes) if (t === "learnt") Object.assign(all, learnt);
+    return all;
   }
 
   /** Settles when the note is on the disk. */

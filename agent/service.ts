@@ -277,6 +277,10 @@ export class Service {
       arch: GO_ARCH.get(arch()) ?? arch(),
       firewall: yes(this.#facts?.firewall),
       quota: yes(this.#facts?.quota),
+      ...Object.assign(
+        {},
+        ...Object.values(this.#parts.recipes).map((recipe) => recipe.labels?.()),
+      ),
     };
   }
 

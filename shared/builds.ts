@@ -2,6 +2,7 @@
 import * as z from "zod";
 import { digestSchema, sha256Schema } from "./hashes.ts";
 import { queueSchema } from "./queue.ts";
+import { packageSchema } from "./recipes/erlang.ts";
 import { targetSchema } from "./recipes/index.ts";
 
 export const BUILD_STATES = [
@@ -35,6 +36,9 @@ export const END_CLASSES = [
   "build_error",
   "push_error",
   "image_too_large",
+  "config_error",
+  "no_build_system",
+  "dependency_error",
   "artifact_too_large",
   "out_of_memory",
   "disk_full",
@@ -95,6 +99,8 @@ export const buildRecordSchema = z.object({
   phase: z.string().nullable().default(null),
   /** Of the image that was pushed; null for every other build. */
   digest: digestSchema.nullable().default(null),
+  /** What the package is called; null for every build but one of an Erlang package. */
+  package: packageSchema.nullable().default(null),
   visibility: z.enum(VISIBILITIES),
   queued_at: z.string(),
   started_at: z.string().nullable(),

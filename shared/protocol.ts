@@ -15,6 +15,7 @@ import { attemptSchema, BUILD_STATES, buildIdSchema, END_CLASSES } from "./build
 import { digestSchema, sha256Schema } from "./hashes.ts";
 import { ARTIFACT_FILES, FRAME_BYTES } from "./limits.ts";
 import { agentEntrySchema } from "./log.ts";
+import { FOLLOW_BUILDS, followSchema, packageFactsSchema } from "./recipes/erlang.ts";
 import { targetSchema } from "./recipes/index.ts";
 
 export const PROTOCOL_VERSION = 1;
@@ -158,6 +159,17 @@ const mediaTypeSchema = z
   .max(100)
   .regex(/^[a-z0-9][a-z0-9!#$&^_.+-]*\/[a-z0-9][a-z0-9!#$&^_.+-]*$/);
 
+/** What an attempt found out that the edge could not know. It counts however the attempt ended. */
+export const learntShape = {
+  package: packageFactsSchema.optional(),
+  /** Builds that this one leads to. */
+  follow: z.array(followSchema).max(FOLLOW_BUILDS).optional(),
+  /** Mail address of whoever made the commit; absent where nobody is to be written to by the edge. */
+  committer: z.email().max(320).optional(),
+};
+const learntSchema = z.object(learntShape);
+export type Learnt = z.infer<typeof learntSchema>;
+
 export const attemptUpSchema = z.discriminatedUnion("t", [
   /** Confirms the start (rule 3); sent again after every reconnect. */
   z.object({
@@ -200,6 +212,7 @@ export const attemptUpSchema = z.discriminatedUnion("t", [
     phases: z.record(z.string().max(32), z.number()),
     /** Of the image that was pushed. */
     digest: digestSchema.optional(),
+    ...learntShape,
   }),
 ]);
 export type AttemptUp = z.infer<typeof attemptUpSchema>;

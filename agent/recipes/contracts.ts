@@ -1,6 +1,7 @@
 /** What the agent's attempt runner and a recipe know of each other. */
 import type { EndClass } from "../../shared/builds.ts";
 import type { AgentEntry } from "../../shared/log.ts";
+import type { Learnt } from "../../shared/protocol.ts";
 import type { Target } from "../../shared/recipes/index.ts";
 import type {
   Chunk,
@@ -73,6 +74,8 @@ export interface RecipeContext<T extends Target = Target> {
   fetchContext(file: string, size: number): Promise<void>;
   /** Settles when the Build lets this attempt change what others see (protocol rule 7). */
   permit(): Promise<void>;
+  /** Notes what was found out; a later value of a member counts. Journaled, and sent with the result however it ends. */
+  learn(learnt: Learnt): Promise<void>;
   /** Journals the phase and its result; answers a predecessor's result when it had already finished it. */
   phase<R extends JsonValue>(name: string, body: () => Promise<R>): Promise<R>;
 }
@@ -100,6 +103,8 @@ export interface Recipe<T extends Target = Target> {
   images(): string[];
   /** Why this agent's own policy refuses the target (DESIGN.md rule 7); null when it does not. */
   refuses(target: T): string | null;
+  /** Labels of an agent that serves it, beside the operator's own. */
+  labels?(): Record<string, string>;
   make(context: RecipeContext<T>): Promise<Outcome>;
   /**
    * Housekeeping that makes later builds faster or keeps caches small. The agent calls it when no attempt

@@ -1,45 +1,139 @@
 /** The recipes. Another one is added here, in `worker/api`, `agent/recipes` and nowhere else. */
 import * as z from "zod";
-import { goArtifactPath, goFilePath, goLogParams, goTargetKey, goTargetSchema } from "./go.ts";
+import {
+  erlangArtifactPath,
+  erlangFilePath,
+  erlangLogParams,
+  erlangNeeds,
+  erlangPublicationKey,
+  erlangRepository,
+  erlangTargetKey,
+  erlangTargetSchema,
+  type PackageFacts,
+  packageOf,
+} from "./erlang.ts";
+import {
+  goArtifactPath,
+  goFilePath,
+  goLogParams,
+  goRepository,
+  goTargetKey,
+  goTargetSchema,
+} from "./go.ts";
 import {
   imageArtifactPath,
   imageCommit,
   imageFilePath,
   imageLogParams,
+  imageRepository,
   imageTargetKey,
   imageTargetSchema,
+  parseImageName,
 } from "./image.ts";
 
-export const targetSchema = z.discriminatedUnion("recipe", [goTargetSchema, imageTargetSchema]);
+export const targetSchema = z.discriminatedUnion("recipe", [
+  goTargetSchema,
+  imageTargetSchema,
+  erlangTargetSchema,
+]);
 export type Target = z.infer<typeof targetSchema>;
 export type RecipeName = Target["recipe"];
 
-/** The name of a target's object and, below `manifests/`, of its manifest in R2. */
+/** The name of a target's object: who asks for the same meets there. */
 export function targetKey(target: Target): string {
-  return target.recipe === "go" ? goTargetKey(target) : imageTargetKey(target);
+  if (target.recipe === "go") return goTargetKey(target);
+  if (target.recipe === "image") return imageTargetKey(target);
+  return erlangTargetKey(target);
 }
 
-/** The commit that is built; null for a source that is none. */
+/** Where, below `manifests/` in R2, `build` publishes the target. */
+export function publicationKey(target: Target, build: string): string {
+  return target.recipe === "erlang" ? erlangPublicationKey(target, build) : targetKey(target);
+}
+
+/** The commit that is built; null for a source that is none, or of which only the attempt learns it. */
 export function targetCommit(target: Target): string | null {
-  return target.recipe === "go" ? target.commit : imageCommit(target);
+  if (target.recipe === "go") return target.commit;
+  return target.recipe === "image" ? imageCommit(target) : null;
+}
+
+/** Labels that an agent must have to build it. */
+export function targetNeeds(target: Target): Record<string, string> {
+  return target.recipe === "erlang" ? erlangNeeds(target) : {};
 }
 
 /** Whether a build of it publishes files: an image may end in its registry alone. */
 export function publishesFiles(target: Target): boolean {
-  return target.recipe === "go" || target.tarball;
+  return target.recipe !== "image" || target.tarball;
 }
 
 /** The path of the URL at which the thing asked for is downloaded, percent-encoded. */
-export function artifactPath(target: Target): string {
-  return target.recipe === "go" ? goArtifactPath(target) : imageArtifactPath(target);
+export function artifactPath(target: Target, build: string): string {
+  if (target.recipe === "go") return goArtifactPath(target);
+  return target.recipe === "image" ? imageArtifactPath(target) : erlangArtifactPath(target, build);
 }
 
 /** The path of the URL at which one published file is downloaded, percent-encoded. */
-export function filePath(target: Target, file: string): string {
-  return target.recipe === "go" ? goFilePath(target, file) : imageFilePath(target, file);
+export function filePath(target: Target, build: string, file: string): string {
+  if (target.recipe === "go") return goFilePath(target, file);
+  return target.recipe === "image"
+    ? imageFilePath(target, file)
+    : erlangFilePath(target, build, file);
 }
 
 /** `params` of a build's first log line: what was asked for, in the words of the recipe. */
 export function logParams(target: Target): Record<string, string> {
-  return target.recipe === "go" ? goLogParams(target) : imageLogParams(target);
+  if (target.recipe === "go") return goLogParams(target);
+  return target.recipe === "image" ? imageLogParams(target) : erlangLogParams(target);
+}
+
+/** By what a build is found, whatever its recipe. Null where there is no such thing. */
+export type Place = {
+  /** `remote/owner/repo`. */
+  repository: string | null;
+  /** Owner and groups, or the first half of a package's name. */
+  namespace: string | null;
+  name: string;
+  /** Tag, branch or commit. */
+  version: string | null;
+  /** `GOOS/GOARCH`, or the major version of Erlang. */
+  variant: string | null;
+};
+
+export function placeOf(target: Target, facts: PackageFacts | null): Place {
+  if (target.recipe === "go")
+    return {
+      repository: goRepository(target),
+      namespace: target.path.slice(0, -1).join("/"),
+      name: target.path.at(-1) as string,
+      version: target.version,
+      variant: `${target.goos}/${target.goarch}`,
+    };
+  if (target.recipe === "image") {
+    const name = parseImageName(target.image);
+    const path = name?.repository.split("/") ?? [];
+    return {
+      repository: imageRepository(target),
+      namespace: [name?.registry, ...path.slice(0, -1)].join("/"),
+      name: path.at(-1) ?? target.image,
+      version: name?.tag ?? null,
+      variant: null,
+    };
+  }
+  const found = packageOf(target, facts);
+  if (found === null)
+    return {
+      repository: null,
+      namespace: null,
+      name: "erts",
+      version: null,
+      variant: target.erl,
+    };
+  return {
+    repository: erlangRepository(target),
+    namespace: found.namespace,
+    name: found.name,
+    version: found.version,
+    variant: found.erl_version,
+  };
 }

@@ -6,6 +6,7 @@ import {
   type RecipeContext,
   RecipeFailure,
 } from "../../agent/recipes/contracts.ts";
+import type { Learnt } from "../../shared/protocol.ts";
 import type { Target } from "../../shared/recipes/index.ts";
 import type { DockerWorld } from "./docker.ts";
 
@@ -38,8 +39,9 @@ export function recipeContext<T extends Target>({
   posted,
   signal = new AbortController().signal,
   permit = async () => {},
-}: ContextOptions<T>): { context: RecipeContext<T>; log: Said[] } {
+}: ContextOptions<T>): { context: RecipeContext<T>; log: Said[]; learnt: Learnt } {
   const log: Said[] = [];
+  const learnt: Learnt = {};
   const follow: RecipeContext["follow"] = async (chunks) => {
     const rest = { stdout: "", stderr: "" };
     const tail: string[] = [];
@@ -69,6 +71,7 @@ export function recipeContext<T extends Target>({
       await copyFile(posted, file);
     },
     permit,
+    learn: async (more) => void Object.assign(learnt, more),
     async run(spec) {
       const handle = await docker.host.create({ ...spec, owner, deadline_ms: DEADLINE_MS });
       await handle.start();
@@ -78,7 +81,7 @@ export function recipeContext<T extends Target>({
       return { exit, handle, tail };
     },
   };
-  return { context, log };
+  return { context, log, learnt };
 }
 
 function killed(reason: KillReason): RecipeFailure {

@@ -110,8 +110,8 @@ export class AttemptDesk {
     const { rows } = this.#parts;
     if (row.stage !== "running" || n !== row.attempt || lost) return;
     if (result === null || acked < result.last_seq) return;
-    const { phases, repositories, digest = null } = result;
-    rows.patch({ phases, repositories, digest });
+    const { phases, repositories, digest = null, package: facts = null } = result;
+    rows.patch({ phases, repositories, digest, facts });
     const end = endOf(row, result);
     if (end === null) this.#publish(row, result);
     else this.#life.end(...end);
@@ -132,7 +132,7 @@ export class AttemptDesk {
       build_id: row.id,
       attempt: row.attempt,
       target: row.target,
-      commit: targetCommit(row.target),
+      commit: result.package?.commit ?? targetCommit(row.target),
       visibility: row.target.visibility,
       repositories: result.repositories,
       created_at: new Date(this.#parts.ports.clock.now()).toISOString(),

@@ -3,6 +3,7 @@
  * was not published, and the context, is removed. Each is idempotent, driven again by alarm and constructor until it is done.
  */
 import { PUBLISH_DEADLINE_MS } from "../../shared/limits.ts";
+import { publicationKey } from "../../shared/recipes/index.ts";
 import { type BuildParts, type Lifecycle, publishedKeys } from "./build-lifecycle.ts";
 import { REASONS } from "./build-reasons.ts";
 import type { BuildRow } from "./build-rows.ts";
@@ -76,7 +77,7 @@ export class Finish {
   /** Puts the manifest; what lies at the key then. */
   async #put(row: BuildRow, manifest: Manifest): Promise<Manifest> {
     const { store } = this.#parts.ports;
-    const key = manifestKey(row.key);
+    const key = manifestKey(publicationKey(row.target, row.id));
     if (await store.putManifest(key, manifest, null)) return manifest;
     const present = await store.manifest(key);
     if (present === null) throw new Error("the manifest at this key went away");
@@ -89,7 +90,7 @@ export class Finish {
   /** What lies at the key, unless its files do not. */
   async #look(row: BuildRow): Promise<Manifest | null> {
     const { store } = this.#parts.ports;
-    const present = await store.manifest(manifestKey(row.key));
+    const present = await store.manifest(manifestKey(publicationKey(row.target, row.id)));
     if (present === null) return null;
     const good = present.manifest.build_id === row.id || (await isIntact(store, present.manifest));
     return good ? present.manifest : null;

@@ -1,4 +1,5 @@
 /** What a Build says to its Pool and to the Catalog, and what it asks them. */
+import { targetNeeds } from "../../shared/recipes/index.ts";
 import type { BuildPorts } from "./build-ports.ts";
 import { recordOf } from "./build-record.ts";
 import type { BuildRow, BuildRows } from "./build-rows.ts";
@@ -86,7 +87,7 @@ export class Mail {
       // One that was minted is begun again, should the pool that asked for it have forgotten.
       expected: row.stage === "assigned" ? row.attempt : row.attempt + 1,
       recipe: row.target.recipe,
-      needs: {},
+      needs: targetNeeds(row.target),
       caller: row.posted_by,
       admission: row.admission === "asked",
       queued_at: row.queued_at,

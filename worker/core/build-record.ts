@@ -1,5 +1,6 @@
 /** How a build is shown. URLs are paths; the API makes them absolute. */
 import type { BuildRecord, BuildState } from "../../shared/builds.ts";
+import { packageOf } from "../../shared/recipes/erlang.ts";
 import { artifactPath, filePath, targetCommit } from "../../shared/recipes/index.ts";
 import type { AttemptRow, BuildRow } from "./build-rows.ts";
 import type { BuildSummary, QueuePlace } from "./contracts.ts";
@@ -21,7 +22,7 @@ export function summaryOf(row: BuildRow, place: QueuePlace | null): BuildSummary
     position: waits?.position ?? null,
     queue: waits && { expected_wait_ms: waits.expected_wait_ms, why: waits.why },
     attempt: row.attempt,
-    commit: targetCommit(row.target),
+    commit: row.facts?.commit ?? targetCommit(row.target),
   };
 }
 
@@ -38,6 +39,7 @@ export function recordOf(
     agent: attempt?.name ?? null,
     phase: stateOf(row) === "running" ? (attempt?.phase ?? null) : null,
     digest: row.digest,
+    package: target.recipe === "erlang" ? packageOf(target, row.facts) : null,
     visibility: target.visibility,
     queued_at: new Date(row.queued_at).toISOString(),
     started_at: timeOf(row.started_at),
@@ -47,10 +49,10 @@ export function recordOf(
       running_ms: between(row.started_at, row.ended_at),
       phases: row.phases,
     },
-    artifact: artifactPath(target),
+    artifact: artifactPath(target, row.id),
     artifacts:
       row.outcome === "succeeded"
-        ? row.artifacts.map((file) => ({ ...file, url: filePath(target, file.name) }))
+        ? row.artifacts.map((file) => ({ ...file, url: filePath(target, row.id, file.name) }))
         : [],
     log: `/builds/${row.id}/logs`,
   };

@@ -2,6 +2,7 @@
 import type { Artifact, BuildState, EndClass } from "../../shared/builds.ts";
 import { MAX_CREDENTIALS } from "../../shared/limits.ts";
 import type { AttemptUp } from "../../shared/protocol.ts";
+import type { PackageFacts } from "../../shared/recipes/erlang.ts";
 import type { Target } from "../../shared/recipes/index.ts";
 import { BUILD_MIGRATIONS, BUILD_TABLES } from "./build-schema.ts";
 import type { BuildContext, BuildRequest, Caller, Sealed } from "./contracts.ts";
@@ -48,6 +49,8 @@ export type BuildRow = {
   phases: Record<string, number>;
   /** Of the image that the attempt pushed. */
   digest: string | null;
+  /** Of an Erlang package, what its attempt found out. */
+  facts: PackageFacts | null;
   /** What the request sent along, until the build has ended. */
   context: BuildContext | null;
   log_moved: boolean;
@@ -73,6 +76,7 @@ const JSON_COLUMNS = new Set([
   "artifacts",
   "repositories",
   "phases",
+  "facts",
   "context",
   "result",
 ]);
@@ -134,6 +138,7 @@ export class BuildRows {
       repositories: [],
       phases: {},
       digest: null,
+      facts: null,
       context: request.context ?? null,
       log_moved: false,
     };

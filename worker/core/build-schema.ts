@@ -74,6 +74,8 @@ export const BUILD_MIGRATIONS: readonly (readonly string[])[] = [
   ["ALTER TABLE callers ADD COLUMN withdrawn INTEGER NOT NULL DEFAULT 0"],
   // An image: what was pushed, and the context that waits for the attempts as JSON.
   ["ALTER TABLE build ADD COLUMN digest TEXT", "ALTER TABLE build ADD COLUMN context TEXT"],
+  // A package: what its attempt found out, as JSON.
+  ["ALTER TABLE build ADD COLUMN facts TEXT"],
 ];
 
 /** Every table, for a build that was refused and leaves nothing behind. */

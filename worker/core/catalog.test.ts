@@ -28,6 +28,7 @@ function record(serial: number, extra: Partial<BuildRecord> = {}): BuildRecord {
     commit: null,
     phase: null,
     digest: null,
+    package: null,
     visibility: "public",
     queued_at: new Date(Date.UTC(2026, 0, 1, 0, serial)).toISOString(),
     started_at: null,

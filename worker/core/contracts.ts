@@ -15,7 +15,7 @@ export type Caller = string;
 export type Sealed = string;
 
 export type BuildRequest = {
-  /** targetKey(target) */
+  /** targetKey(target): single flight, and for most recipes where it is published. */
   key: string;
   target: Target;
   pool: string;
@@ -213,6 +213,49 @@ export type TokenView = {
 /** There is one Catalog object, of this name. */
 export const CATALOG_NAME = "catalog";
 
+/** What `GET /api/builds` may be asked. Members that are absent ask for everything. */
+export type ListQuery = {
+  recipe?: string;
+  state?: BuildState;
+  /** `remote/owner/repo` */
+  repository?: string;
+  namespace?: string;
+  name?: string;
+  version?: string;
+  /** `GOOS/GOARCH`, or the major version of Erlang. */
+  variant?: string;
+  /** Words that namespace, name or repository hold. */
+  text?: string;
+  /** Also what is private or unlisted: for the admin. */
+  all?: boolean;
+  cursor?: string;
+  limit: number;
+};
+
+/** Ended builds of packages. Only those whose repository has the package's name, unless `strangers`. */
+export type PackageQuery = {
+  namespace?: string;
+  name?: string;
+  /** Any of these; a member that is absent is any. Empty: every version. */
+  versions: readonly { ref?: string; erl?: string }[];
+  success?: boolean;
+  /** Only the newest of each (namespace, name, version, Erlang version, success). */
+  newest: boolean;
+  /** Also builds of repositories that do not, or no longer, have the name. */
+  strangers: boolean;
+  limit: number;
+};
+
+export type Claim = {
+  /** `namespace/name` */
+  full_name: string;
+  /** `remote/owner/repo` */
+  repository: string;
+  /** As it was written, for those who are told that the name is taken. */
+  url: string;
+  verified: boolean;
+};
+
 export interface CatalogRpc {
   createToken(
     scope: Scope,
@@ -225,13 +268,19 @@ export interface CatalogRpc {
   revokeToken(id: string): Promise<boolean>;
   /** Takes the newest state of a build. Idempotent, by build and end (outbox of the Build). */
   put(record: BuildRecord): Promise<void>;
-  /** Public builds, newest first; null for a cursor that it did not make. */
-  list(query: {
-    recipe?: string;
-    state?: BuildState;
-    cursor?: string;
-    limit: number;
-  }): Promise<{ builds: BuildRecord[]; cursor: string | null } | null>;
+  /** Builds, newest first; null for a cursor that it did not make. */
+  list(query: ListQuery): Promise<{ builds: BuildRecord[]; cursor: string | null } | null>;
+  /** Erlang packages, newest first. */
+  packages(query: PackageQuery): Promise<BuildRecord[]>;
+  /**
+   * Gives a package's name to a repository, unless another one has it. A `verified` claim (a signed webhook) takes it
+   * over. Idempotent.
+   */
+  claim(claim: Claim): Promise<{ kind: "ok" } | { kind: "taken"; by: string }>;
+  /** Remembers a webhook by the SHA-256 of its body; false when it was known. */
+  remember(digest: string): Promise<boolean>;
+  /** Forgets it: what it asked for could not be done. */
+  forget(digest: string): Promise<void>;
   /** Pools that were ever used, for metrics and listings. */
   pools(): Promise<string[]>;
   addPool(pool: string): Promise<void>;

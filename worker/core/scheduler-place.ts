@@ -20,8 +20,11 @@ export function serves(agent: Agent, job: Wanted): boolean {
   return agent.recipes.includes(job.recipe) && hasLabels(agent, job);
 }
 
+/** A label may list several values, with commas between them. */
 function hasLabels(agent: Agent, job: Wanted): boolean {
-  return Object.entries(job.needs).every(([label, value]) => agent.labels[label] === value);
+  return Object.entries(job.needs).every(([label, value]) =>
+    agent.labels[label]?.split(",").includes(value),
+  );
 }
 
 /**

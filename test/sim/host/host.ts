@@ -32,7 +32,7 @@ const SETTINGS: AgentSettings = {
   goprivate: "",
   gosumdb: "",
   docker_socket: "/var/run/docker.sock",
-  images: { go: "" },
+  images: { go: "", erlang: {} },
   limits: { cpus: 1, memory_bytes: GIB, pids: 100, disk_bytes: GIB, time_ms: 4 * 60_000 },
   cache: { repository_bytes: 0, total_bytes: 0 },
   image: {
