@@ -3,13 +3,18 @@
  * payload. Only the edge opens streams; ids count up and are never used again on one socket.
  */
 import * as z from "zod";
-import { DATA_BYTES, HEAD_BYTES, MESSAGE_BYTES } from "./limits.ts";
+import { DATA_BYTES, FRAGMENT_BYTES, HEAD_BYTES, MESSAGE_BYTES } from "./limits.ts";
 
 const header = z.tuple([z.string().max(1_024), z.string().max(HEAD_BYTES)]);
 const headers = z.array(header).max(2_000);
 
+/** Which container is meant: a socket carries all that an agent runs of one project. */
+const to = z.object({ generation: z.int().min(1), replica: z.int().min(0) });
+
 /** What the edge asks of the app: end-to-end headers only, in their order. */
-export const requestHeadSchema = z.object({
+const requestHeadSchema = z.object({
+  kind: z.literal("request"),
+  to,
   method: z.string().min(1).max(128),
   /** Path and query, as the app is to see them. */
   target: z.string().startsWith("/").max(HEAD_BYTES),
@@ -20,6 +25,27 @@ export const requestHeadSchema = z.object({
   upgrade: z.boolean(),
 });
 export type RequestHead = z.infer<typeof requestHeadSchema>;
+
+/** Asks for what a container printed: the answer's body is NDJSON of `{"stream", "data", "time"}`, one a chunk of output. */
+const logsHeadSchema = z.object({
+  kind: z.literal("logs"),
+  to,
+  /** RFC 3339; null for the beginning of what is kept. */
+  since: z.string().max(64).nullable(),
+  /** Lines before the present ones; null for all. */
+  tail: z.int().min(0).max(1_000_000).nullable(),
+  /** Goes on until somebody resets it. */
+  follow: z.boolean(),
+});
+export type LogsHead = z.infer<typeof logsHeadSchema>;
+
+const openHeadSchema = z.discriminatedUnion("kind", [requestHeadSchema, logsHeadSchema]);
+export type OpenHead = z.infer<typeof openHeadSchema>;
+
+/** Whether the edge sends nothing behind the head. */
+export function isSilent(head: OpenHead): boolean {
+  return head.kind === "logs" || (!head.body && !head.upgrade);
+}
 
 export const responseHeadSchema = z.object({
   status: z.int().min(200).max(599),
@@ -44,7 +70,7 @@ const resetSchema = z.object({
 const closeSchema = z.object({ code: z.int().min(1000).max(4999), reason: z.string().max(123) });
 
 export type Frame =
-  | { t: "open"; stream: number; head: RequestHead }
+  | { t: "open"; stream: number; head: OpenHead }
   | { t: "head"; stream: number; head: AnswerHead }
   | { t: "data"; stream: number; data: Uint8Array }
   | { t: "end"; stream: number }
@@ -52,9 +78,21 @@ export type Frame =
   | { t: "credit"; stream: number; bytes: number }
   /** Of a WebSocket message: `more` says that further fragments follow. */
   | { t: "message"; stream: number; data: Uint8Array; text: boolean; more: boolean }
-  | { t: "close"; stream: number; code: number; reason: string };
+  | { t: "close"; stream: number; code: number; reason: string }
+  /** The edge begins anew, with stream 1: every stream of before is over (protocol rule 20). `stream` is 0. */
+  | { t: "fresh"; stream: number };
 
-const TYPES = ["open", "head", "data", "end", "reset", "credit", "message", "close"] as const;
+const TYPES = [
+  "open",
+  "head",
+  "data",
+  "end",
+  "reset",
+  "credit",
+  "message",
+  "close",
+  "fresh",
+] as const;
 const HEADER_BYTES = 5;
 /** Flags of a message, in its first payload byte. */
 const TEXT = 1;
@@ -91,7 +129,7 @@ export function decodeFrame(bytes: Uint8Array): Frame | null {
     case undefined:
       return null;
     case "open":
-      return { t, stream, head: parse(requestHeadSchema, payload) };
+      return { t, stream, head: parse(openHeadSchema, payload) };
     case "head":
       return { t, stream, head: parse(answerHeadSchema, payload) };
     case "data":
@@ -99,6 +137,7 @@ export function decodeFrame(bytes: Uint8Array): Frame | null {
         throw new FrameError(`data of ${payload.length} bytes`);
       return { t, stream, data: payload };
     case "end":
+    case "fresh":
       return { t, stream };
     case "reset":
       return { t, stream, ...parse(resetSchema, payload) };
@@ -110,7 +149,7 @@ export function decodeFrame(bytes: Uint8Array): Frame | null {
     }
     case "message": {
       const flags = payload[0];
-      if (flags === undefined || payload.length - 1 > DATA_BYTES)
+      if (flags === undefined || payload.length - 1 > FRAGMENT_BYTES)
         throw new FrameError(`a message of ${payload.length} bytes`);
       const data = payload.subarray(1);
       return { t, stream, data, text: (flags & TEXT) !== 0, more: (flags & MORE) !== 0 };
@@ -128,7 +167,7 @@ export function* messageFrames(stream: number, message: string | Uint8Array): Ge
     throw new FrameError(`a message has at most ${MESSAGE_BYTES} bytes here`);
   let at = 0;
   do {
-    const data = bytes.subarray(at, at + DATA_BYTES);
+    const data = bytes.subarray(at, at + FRAGMENT_BYTES);
     at += data.length;
     yield { t: "message", stream, data, text, more: at < bytes.length };
   } while (at < bytes.length);
@@ -142,6 +181,7 @@ function payloadOf(frame: Frame): Uint8Array {
     case "data":
       return frame.data;
     case "end":
+    case "fresh":
       return new Uint8Array();
     case "reset":
       return json({ code: frame.code, message: frame.message.slice(0, 1_000) }, HEAD_BYTES);

@@ -3,6 +3,8 @@ export {
   type AnswerHead,
   type Frame,
   FrameError,
+  type LogsHead,
+  type OpenHead,
   type RequestHead,
   type ResetCode,
   type ResponseHead,

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { decodeFrame, encodeFrame, type RequestHead } from "./frames.ts";
+import { decodeFrame, encodeFrame, type OpenHead, type RequestHead } from "./frames.ts";
 import {
   DATA_BYTES,
   FIRST_CREDIT,
@@ -13,21 +13,24 @@ import {
 import { type StreamEvents, StreamReset, type TunnelStream } from "./stream.ts";
 import { type Opened, Tunnel } from "./tunnel.ts";
 
-const GET: RequestHead = { method: "GET", target: "/", headers: [], body: false, upgrade: false };
+const GET: RequestHead = {
+  kind: "request",
+  to: { generation: 1, replica: 0 },
+  method: "GET",
+  target: "/",
+  headers: [],
+  body: false,
+  upgrade: false,
+};
 const POST: RequestHead = { ...GET, method: "POST", body: true };
 const SOCKET: RequestHead = { ...GET, upgrade: true };
 
 /** Two ends on a wire that delivers in order, later, and counts what is under way. */
 function pair(serve: Opened) {
   const wire: { to: Tunnel; bytes: Uint8Array }[] = [];
-  const seen: { most: number } = { most: 0 };
   let delivering = false;
   const post = (to: () => Tunnel) => (bytes: Uint8Array) => {
     wire.push({ to: to(), bytes: bytes.slice() });
-    seen.most = Math.max(
-      seen.most,
-      wire.reduce((sum, { bytes }) => sum + bytes.length, 0),
-    );
     if (!delivering) {
       delivering = true;
       setImmediate(deliver);
@@ -39,13 +42,13 @@ function pair(serve: Opened) {
   }
   const edge: Tunnel = new Tunnel({ send: post(() => agent), room: () => null }, null);
   const agent: Tunnel = new Tunnel({ send: post(() => edge), room: () => null }, serve);
-  return { edge, agent, seen };
+  return { edge, agent };
 }
 
 type Got = { status: number | null; bytes: number; text: string };
 
 /** Asks, and reads the answer to its end. */
-function ask(edge: Tunnel, head: RequestHead): Promise<Got> {
+function ask(edge: Tunnel, head: OpenHead): Promise<Got> {
   return new Promise((resolve, reject) => {
     const got: Got = { status: null, bytes: 0, text: "" };
     edge.open(head, {
@@ -67,9 +70,11 @@ function ask(edge: Tunnel, head: RequestHead): Promise<Got> {
 const deaf: StreamEvents = { reset: () => {} };
 
 /** Answers as `speak` does, and stops quietly when nobody listens any more. */
-function serve(speak: (stream: TunnelStream, head: RequestHead) => Promise<void>): Opened {
+function serve(speak: (stream: TunnelStream, target: string) => Promise<void>): Opened {
   return (stream, head) => {
-    speak(stream, head).catch((error: unknown) => assert.ok(error instanceof StreamReset));
+    speak(stream, head.kind === "request" ? head.target : "").catch((error: unknown) =>
+      assert.ok(error instanceof StreamReset),
+    );
     return deaf;
   };
 }
@@ -79,9 +84,9 @@ const settled = () => new Promise<void>((resolve) => setTimeout(resolve, 20));
 
 test("a request without a body gets its answer, and nothing stays open", async () => {
   const { edge, agent } = pair(
-    serve(async (stream, head) => {
+    serve(async (stream, target) => {
       stream.answer(OK);
-      await stream.write(new TextEncoder().encode(`${head.method} ${head.target}`));
+      await stream.write(new TextEncoder().encode(`GET ${target}`));
       await stream.end();
     }),
   );
@@ -119,9 +124,9 @@ test("a reader that takes nothing stops its own stream after the first credit, a
   let sent = 0;
   const chunk = new Uint8Array(1_000);
   const { edge } = pair(
-    serve(async (stream, head) => {
+    serve(async (stream, target) => {
       stream.answer(OK);
-      while (head.target === "/slow") {
+      while (target === "/slow") {
         await stream.write(chunk);
         sent += chunk.length;
       }
@@ -153,7 +158,7 @@ test("what an end keeps is bounded by the first credits and the shared one, howe
       // Keeps up for a while, so that its window grows; then stops.
       data: (data, done) => {
         taken += data.length;
-        if (taken < 3 * MOST_CREDIT) done();
+        if (taken < MOST_CREDIT) done();
         else kept += data.length;
       },
       reset: () => {},
@@ -184,6 +189,18 @@ test("a client that goes away resets the stream at the other end, which stops wr
   await settled();
   assert.deepEqual(heard.sort(), ["cancelled", "write failed"]);
   assert.deepEqual([edge.size, agent.size], [0, 0]);
+});
+
+test("an edge that begins anew ends the streams of before at the agent, and may count from the start", async () => {
+  const heard: string[] = [];
+  const agent = new Tunnel({ send: () => {}, room: () => null }, () => ({
+    reset: (code) => heard.push(code),
+  }));
+  agent.receive(encodeFrame({ t: "open", stream: 1, head: POST }));
+  agent.receive(encodeFrame({ t: "fresh", stream: 0 }));
+  assert.deepEqual(heard, ["broken"]);
+  agent.receive(encodeFrame({ t: "open", stream: 1, head: POST }));
+  assert.equal(agent.size, 1);
 });
 
 test("a cut socket fails every stream on it", async () => {
@@ -249,7 +266,7 @@ test("an end that breaks the rules is told by a FrameError, not by a crash later
   assert.throws(() => fresh().receive(open), /used before/);
   assert.throws(() => fresh().receive(encodeFrame({ t: "end", stream: 9 })), /never opened/);
   const greedy = fresh();
-  for (let i = 0; i < FIRST_CREDIT / DATA_BYTES; i++) greedy.receive(data(DATA_BYTES));
+  greedy.receive(data(FIRST_CREDIT));
   assert.throws(() => greedy.receive(data(1)), /credit/);
   const ended = fresh();
   ended.receive(encodeFrame({ t: "end", stream: 1 }));

@@ -3,7 +3,14 @@
  * slow reader holds nobody up and no end keeps more than it gave credit for. Pure: it is given a way to send.
  */
 import { CreditShare } from "./credit.ts";
-import { decodeFrame, encodeFrame, type Frame, FrameError, type RequestHead } from "./frames.ts";
+import {
+  decodeFrame,
+  encodeFrame,
+  type Frame,
+  FrameError,
+  isSilent,
+  type OpenHead,
+} from "./frames.ts";
 import { TUNNEL_STREAMS } from "./limits.ts";
 import { type StreamEvents, TunnelStream } from "./stream.ts";
 
@@ -15,7 +22,7 @@ export type TunnelPorts = {
 };
 
 /** Takes a stream that the other end opened; answers on it, and hears what comes. */
-export type Opened = (stream: TunnelStream, head: RequestHead) => StreamEvents;
+export type Opened = (stream: TunnelStream, head: OpenHead) => StreamEvents;
 
 export class Tunnel {
   readonly #ports: TunnelPorts;
@@ -38,10 +45,9 @@ export class Tunnel {
   }
 
   /** Asks something of the other end; null when as much is asked already as it takes. */
-  open(head: RequestHead, events: StreamEvents): TunnelStream | null {
+  open(head: OpenHead, events: StreamEvents): TunnelStream | null {
     if (this.#streams.size >= TUNNEL_STREAMS) return null;
-    const silent = !head.body && !head.upgrade;
-    const stream = this.#add(++this.#last, () => events, silent);
+    const stream = this.#add(++this.#last, () => events, isSilent(head));
     this.#send({ t: "open", stream: stream.id, head });
     return stream;
   }
@@ -50,6 +56,7 @@ export class Tunnel {
   receive(bytes: Uint8Array): void {
     const frame = decodeFrame(bytes);
     if (frame?.t === "open") this.#open(frame);
+    else if (frame?.t === "fresh") this.#begin();
     else if (frame !== null) this.#pass(frame);
   }
 
@@ -58,6 +65,17 @@ export class Tunnel {
     const stream = this.#streams.get(frame.stream);
     if (stream !== undefined) stream.receive(frame);
     else if (frame.stream > this.#last) throw new FrameError(`${frame.t} of a stream never opened`);
+  }
+
+  /** Tells the other end that this one knows of no streams: once, on a socket that may have carried some before. */
+  begin(): void {
+    this.#send({ t: "fresh", stream: 0 });
+  }
+
+  #begin(): void {
+    if (this.#opened === null) throw new FrameError("this end begins");
+    this.cut("the edge began anew");
+    this.#last = 0;
   }
 
   /** The socket is gone: every stream fails. */
@@ -76,7 +94,7 @@ export class Tunnel {
     const heard: { events: StreamEvents } = { events: { reset: () => {} } };
     const stream = this.#add(id, () => heard.events, false);
     heard.events = this.#opened(stream, head);
-    if (!head.body && !head.upgrade) stream.receive({ t: "end", stream: id });
+    if (isSilent(head)) stream.receive({ t: "end", stream: id });
   }
 
   #add(id: number, events: () => StreamEvents, silent: boolean): TunnelStream {
