@@ -1,66 +1,55 @@
 /**
  * What the edge, the agents and the command line say of web apps. The frames travel as text on the socket that an agent
- * holds for each project that it runs: `GET /agent/apps/{project}`, `Authorization: Bearer <serve token>`; binary
- * messages on the same socket are the tunnel's (shared/tunnel).
+ * holds for each replica that it runs: `GET /agent/apps/{project}/{generation}/{replica}`, `Authorization: Bearer <serve
+ * token>`; binary messages on the same socket are the tunnel's (shared/tunnel).
  */
 import * as z from "zod";
 import { attemptSchema, BUILD_STATES, buildIdSchema } from "./builds.ts";
+import { sha256Schema } from "./hashes.ts";
 import { FRAME_BYTES } from "./limits.ts";
-import { appSettingsSchema, generationSchema, projectSchema, REPLICAS } from "./recipes/app.ts";
+import {
+  appSettingsSchema,
+  generationSchema,
+  KEPT_DEPLOYMENTS,
+  projectSchema,
+  REPLICAS,
+} from "./recipes/app.ts";
 
 const replica = z
   .int()
   .min(0)
   .max(REPLICAS - 1);
-const reason = z.string().max(2_000);
 
 /** How a container is: `starting` until it was healthy once; `restarting` when it ended and the engine starts it again. */
-export const REPLICA_STATES = ["starting", "healthy", "unhealthy", "restarting", "gone"] as const;
+export const REPLICA_STATES = ["starting", "healthy", "unhealthy", "restarting"] as const;
+const state = { state: z.enum(REPLICA_STATES), restarts: z.int().min(0) };
 
-const heldReplica = z.object({
-  generation: generationSchema,
-  replica,
-  state: z.enum(REPLICA_STATES),
-  /** How often the engine started it again. */
-  restarts: z.int().min(0),
-});
-export type HeldReplica = z.infer<typeof heldReplica>;
-
-// ---- the app's socket ---------------------------------------------------------------------------
+// ---- the replica's socket -----------------------------------------------------------------------
 
 export const appUpSchema = z.discriminatedUnion("t", [
-  /** First frame of every socket, and again when something of it changes. */
+  /** First frame of every socket. `agent` is its id, `name` what people call it. */
   z.object({
-    t: z.literal("replicas"),
+    t: z.literal("hello"),
     protocol: z.int(),
-    /** The agent's id and name, for those who look. */
     agent: z.string().max(128),
     name: z.string().max(64),
-    replicas: z.array(heldReplica).max(100),
+    ...state,
   }),
-  /** This replica was healthy: may it serve? Asked by the build's attempt, after its permit (protocol rule 7). */
-  z.object({
-    t: z.literal("ready"),
-    generation: generationSchema,
-    replica,
-    attempt: attemptSchema,
-  }),
+  z.object({ t: z.literal("state"), ...state }),
+  /** It was healthy: may it serve? Asked by the build's attempt after its permit (protocol rule 7), again after a cut. */
+  z.object({ t: z.literal("ready"), attempt: attemptSchema }),
 ]);
 export type AppUp = z.infer<typeof appUpSchema>;
 
 export const appDownSchema = z.discriminatedUnion("t", [
-  /** Answer to `ready`: requests go to it from now on. */
-  z.object({ t: z.literal("live"), generation: generationSchema, replica }),
-  /** Answer to `ready`: a newer deployment, a removed project, another attempt. */
-  z.object({ t: z.literal("refused"), generation: generationSchema, replica, reason }),
-  /** These are nobody's any more: stop them once their requests have ended, or after `drain_ms`. */
-  z.object({
-    t: z.literal("remove"),
-    generations: z.array(generationSchema).max(100),
-    drain_ms: z.int().min(0),
-  }),
-  /** Images of these deployments may be rolled back to; others of the project may go. */
-  z.object({ t: z.literal("keep"), generations: z.array(generationSchema).max(100) }),
+  /** Answer to `ready`: requests go to it. It may take a while: deploys of a project go live in order. */
+  z.object({ t: z.literal("live") }),
+  /** Answer to `ready`: it will never serve. */
+  z.object({ t: z.literal("refused"), reason: z.string().max(2_000) }),
+  /** It is nobody's any more: stop it once its requests have ended, or after `drain_ms`. */
+  z.object({ t: z.literal("remove"), drain_ms: z.int().min(0) }),
+  /** What images of this project may be gone back to, by fingerprint: others may go. */
+  z.object({ t: z.literal("keep"), fingerprints: z.array(sha256Schema).max(2 * KEPT_DEPLOYMENTS) }),
 ]);
 export type AppDown = z.infer<typeof appDownSchema>;
 

@@ -78,8 +78,10 @@ export const appTargetSchema = z.object({
     .max(REPLICAS - 1),
   /** For the labels of its container. */
   rule: z.string().max(2_048),
-  /** What it is built from; a host that has an image of this very context and Dockerfile builds nothing. */
+  /** What it is built from. */
   context: z.object({ size: z.int().min(0), sha256: sha256Schema }),
+  /** Names context and Dockerfile: a host that keeps an image of it builds nothing. */
+  fingerprint: sha256Schema,
   settings: appSettingsSchema,
   visibility: z.literal("unlisted"),
 });

@@ -8,13 +8,9 @@ import { DATA_BYTES, FRAGMENT_BYTES, HEAD_BYTES, MESSAGE_BYTES } from "./limits.
 const header = z.tuple([z.string().max(1_024), z.string().max(HEAD_BYTES)]);
 const headers = z.array(header).max(2_000);
 
-/** Which container is meant: a socket carries all that an agent runs of one project. */
-const to = z.object({ generation: z.int().min(1), replica: z.int().min(0) });
-
 /** What the edge asks of the app: end-to-end headers only, in their order. */
 const requestHeadSchema = z.object({
   kind: z.literal("request"),
-  to,
   method: z.string().min(1).max(128),
   /** Path and query, as the app is to see them. */
   target: z.string().startsWith("/").max(HEAD_BYTES),
@@ -29,7 +25,6 @@ export type RequestHead = z.infer<typeof requestHeadSchema>;
 /** Asks for what a container printed: the answer's body is NDJSON of `{"stream", "data", "time"}`, one a chunk of output. */
 const logsHeadSchema = z.object({
   kind: z.literal("logs"),
-  to,
   /** RFC 3339; null for the beginning of what is kept. */
   since: z.string().max(64).nullable(),
   /** Lines before the present ones; null for all. */

@@ -15,7 +15,6 @@ import { type Opened, Tunnel } from "./tunnel.ts";
 
 const GET: RequestHead = {
   kind: "request",
-  to: { generation: 1, replica: 0 },
   method: "GET",
   target: "/",
   headers: [],
