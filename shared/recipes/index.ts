@@ -9,7 +9,7 @@ import {
   erlangRepository,
   erlangTargetKey,
   erlangTargetSchema,
-  type PackageFacts,
+  type Package,
   packageOf,
 } from "./erlang.ts";
 import {
@@ -25,6 +25,7 @@ import {
   imageCommit,
   imageFilePath,
   imageLogParams,
+  imageNeeds,
   imageRepository,
   imageTargetKey,
   imageTargetSchema,
@@ -59,7 +60,8 @@ export function targetCommit(target: Target): string | null {
 
 /** Labels that an agent must have to build it. */
 export function targetNeeds(target: Target): Record<string, string> {
-  return target.recipe === "erlang" ? erlangNeeds(target) : {};
+  if (target.recipe === "erlang") return erlangNeeds(target);
+  return target.recipe === "image" ? imageNeeds(target) : {};
 }
 
 /** Whether a build of it publishes files: an image may end in its registry alone. */
@@ -100,7 +102,8 @@ export type Place = {
   variant: string | null;
 };
 
-export function placeOf(target: Target, facts: PackageFacts | null): Place {
+/** `shown`: what is known of a package by now. */
+export function placeOf(target: Target, shown: Package | null): Place {
   if (target.recipe === "go")
     return {
       repository: goRepository(target),
@@ -120,7 +123,7 @@ export function placeOf(target: Target, facts: PackageFacts | null): Place {
       variant: null,
     };
   }
-  const found = packageOf(target, facts);
+  const found = shown ?? packageOf(target, null);
   if (found === null)
     return {
       repository: null,
