@@ -16,6 +16,12 @@ export type ArchiveFile = {
   executable: boolean;
 };
 
+/** A folder that has an entry of its own. */
+export type ArchiveFolder = {
+  /** Relative, with a slash at its end. */
+  name: string;
+};
+
 /** Size in bytes and SHA-256 in hex. */
 export type Digest = { size: number; sha256: string };
 
@@ -27,13 +33,13 @@ const FILE_MODE = 0o644;
  * since the epoch): sorted by name, owner root, no names or times in the gzip header. The signal ends it early.
  */
 export async function writeArchive(
-  files: readonly ArchiveFile[],
+  entries: readonly (ArchiveFile | ArchiveFolder)[],
   target: string,
   time: number,
   signal: AbortSignal,
 ): Promise<Digest> {
   const pack = tar.pack();
-  const sorted = [...files].sort((a, b) =>
+  const sorted = [...entries].sort((a, b) =>
     Buffer.compare(Buffer.from(a.name), Buffer.from(b.name)),
   );
   const filling = fill(pack, sorted, new Date(time * 1000));
@@ -46,8 +52,17 @@ export async function writeArchive(
   return digest.value();
 }
 
-async function fill(pack: tar.Pack, files: readonly ArchiveFile[], mtime: Date): Promise<void> {
-  for (const { name, file, size, executable } of files) {
+async function fill(
+  pack: tar.Pack,
+  entries: readonly (ArchiveFile | ArchiveFolder)[],
+  mtime: Date,
+): Promise<void> {
+  for (const entry of entries) {
+    if (!("file" in entry)) {
+      pack.entry({ name: entry.name, type: "directory", mode: EXECUTABLE_MODE, mtime });
+      continue;
+    }
+    const { name, file, size, executable } = entry;
     const mode = executable ? EXECUTABLE_MODE : FILE_MODE;
     await pipeline(createReadStream(file), pack.entry({ name, type: "file", size, mode, mtime }));
   }

@@ -2,14 +2,17 @@
  * One attempt from its assignment to the stored result: runs the recipe, uploads what it made, leaves the host clean,
  * and only then reports. Everything is journaled, so that a successor of this process goes on where it was.
  */
+import type { BuildState } from "../shared/builds.ts";
 import { MESSAGES } from "../shared/log.ts";
-import type { Held } from "../shared/protocol.ts";
-import type { Target } from "../shared/recipes/index.ts";
+import { NOTICE_LINES } from "../shared/notice.ts";
+import type { Held, Learnt } from "../shared/protocol.ts";
+import type { RecipeName, Target } from "../shared/recipes/index.ts";
 import { Context } from "./context.ts";
 import { type DockerHost, type Limits, type Owner, workspaceVolume } from "./docker/contracts.ts";
 import { messageOf } from "./errors.ts";
 import type { Journal, Verdict } from "./journal.ts";
 import type { Logger } from "./logger.ts";
+import { committerOf, letterOf, type Relay } from "./mail.ts";
 import { type LogCaps, Output } from "./output.ts";
 import type { AgentPorts } from "./ports.ts";
 import { fetchPosted } from "./posted.ts";
@@ -27,6 +30,13 @@ const LET_GO_MS = 10_000;
 /** Milliseconds that cleaning may take before the result goes out without it. */
 const CLEAN_MS = 30_000;
 
+/** Said when files go up: torokko's own words for what it makes. */
+const SAVING: Record<RecipeName, string> = {
+  go: MESSAGES.saving,
+  erlang: "saving package...",
+  image: "saving image...",
+};
+
 /** What every attempt of this agent shares. */
 export type AttemptHost = {
   ports: AgentPorts;
@@ -36,6 +46,8 @@ export type AttemptHost = {
   docker: DockerHost;
   limits: Limits;
   caps: LogCaps;
+  /** Null where no mail goes out from here. */
+  relay: Relay | null;
   log: Logger;
   /** Settles when this agent may act (rule 10), or when the signal aborts. */
   mayAct: (signal: AbortSignal) => Promise<void>;
@@ -188,7 +200,7 @@ export class Attempt {
     await context.say(MESSAGES.started, { fields: { workspace: workspaceVolume(this.owner) } });
     const made = await this.#made(context);
     if (made.length === 0) return;
-    await context.say(MESSAGES.saving);
+    await context.say(SAVING[this.#recipe.name]);
     this.#uplink.phase("upload");
     for (const file of made) {
       const upload = uploadFile(file, {
@@ -237,12 +249,33 @@ export class Attempt {
         repositories: outcome?.repositories ?? [],
         phases: this.#journal.timings(),
         ...(outcome?.digest !== undefined && { digest: outcome.digest }),
-        ...this.#journal.learnt(),
+        ...this.#learnt(),
       });
       this.#log.info("attempt ended", { outcome: verdict.outcome, class: verdict.class, state });
+      this.#tell(verdict, state);
     } catch (error) {
       if (!life.aborted) this.#log.bug("result not reported", error);
     }
+  }
+
+  /** What the edge is told: who is to be written to only where this agent does not. */
+  #learnt(): Learnt {
+    const { committer: _, ...learnt } = this.#journal.learnt();
+    const committer = this.#host.relay
+      ? null
+      : committerOf(this.#journal.assignment.target, this.#journal.learnt());
+    return { ...learnt, ...(committer !== null && { committer }) };
+  }
+
+  /** Writes to the committer, where a relay is set. */
+  #tell({ reason }: Verdict, state: BuildState): void {
+    const { relay, edge } = this.#host;
+    if (relay === null) return;
+    const { build, target } = this.#journal.assignment;
+    const learnt = this.#journal.learnt();
+    const tail = () => this.#spool.recent(null, NOTICE_LINES);
+    const letter = letterOf(edge, { build, target, learnt, state, reason, tail });
+    if (letter) relay.send(letter);
   }
 
   #uploads(): string[] {

@@ -87,12 +87,39 @@ test("the environment wins over the file and an option over both", () => {
   assert.deepEqual(settings.labels, { zone: "eu", disk: "ssd" });
 });
 
+test("Erlang images are a table by OTP major, in the file and in the environment", () => {
+  const inFile = withHome('[images]\nerlang = { 25 = "erlang:25", 27 = "erlang:27" }\n', (home) =>
+    loadSettings(home, {}),
+  );
+  const inEnvironment = withHome(null, (home) =>
+    loadSettings(home, { RAILHEAD_AGENT_IMAGES_ERLANG: "25=erlang:25,27=erlang:27" }),
+  );
+  const wanted = { 25: "erlang:25", 27: "erlang:27" };
+  assert.deepEqual(inFile.images.erlang, wanted);
+  assert.deepEqual(inEnvironment.images.erlang, wanted);
+});
+
+test("the Hex repository is a base URL, with or without a slash at its end", () => {
+  const settings = withHome('hex = "https://hex.example/mirror/"', (home) =>
+    loadSettings(home, {}),
+  );
+  assert.equal(settings.hex, "https://hex.example/mirror");
+});
+
 test("a wrong setting is one line with its file and key", () => {
   assert.match(complaint("capacity = -1"), /^HOME\/agent\.toml: capacity must be a number from 0/);
   assert.match(complaint('[limits]\nmemory = "lots"'), /limits\.memory must be a size such as/);
   assert.match(complaint("[limits]\nmemroy = 1"), /limits\.memroy is no setting of the agent/);
   assert.match(complaint('remotes = ["nowhere"]'), /remotes names no git host/);
   assert.match(complaint('build_network = "host"'), /build_network must be "none" or "outbound"/);
+  assert.match(
+    complaint('hex = "https://user:secret@hex.example"'),
+    /hex must be a plain http or https URL/,
+  );
+  assert.match(
+    complaint('[images]\nerlang = { latest = "erlang:27" }'),
+    /images\.erlang\.latest must name an image for each OTP release/,
+  );
   assert.match(complaint("capacity = "), /^HOME\/agent\.toml:1:/);
   assert.match(
     complaint(null, { RAILHEAD_AGENT_CAPACITY: "two" }),

@@ -14,6 +14,7 @@ import {
   LOG_HEAD_BYTES,
   LOG_TAIL_BYTES,
 } from "../shared/limits.ts";
+import { mailSenderSchema } from "../shared/notice.ts";
 import { labelsSchema } from "../shared/protocol.ts";
 import { erlSchema } from "../shared/recipes/erlang.ts";
 import { DEFAULT_REMOTES, parseRemote } from "../shared/remotes.ts";
@@ -76,6 +77,25 @@ const otpImages = z.preprocess(
   z.record(erlSchema, word.min(1), "must name an image for each OTP release, such as 27=erlang:27"),
 );
 
+const smtpUrl = word.refine(
+  (text) => text === "" || (/^smtps?:\/\/[^/]/.test(text) && URL.canParse(text)),
+  'must be a URL such as "smtps://user:password@relay.example:465"',
+);
+const sender = z
+  .string("must be text")
+  .refine(
+    (text) => text === "" || mailSenderSchema.safeParse(text).success,
+    'must be an address, or "Name <address>"',
+  );
+
+/** A base URL that paths are appended to. */
+const hexUrl = word
+  .regex(
+    /^https?:\/\/[A-Za-z0-9.:[\]-]+(?:\/[A-Za-z0-9._~%-]+)*\/?$/,
+    "must be a plain http or https URL, without credentials",
+  )
+  .transform((url) => url.replace(/\/$/, ""));
+
 const remotes = words.transform((entries, context) => {
   const bases: Record<string, string> = {};
   for (const entry of entries) {
@@ -98,6 +118,7 @@ const schema = z.strictObject({
   goproxy: word.default("https://proxy.golang.org,direct"),
   goprivate: word.default(""),
   gosumdb: word.default("sum.golang.org"),
+  hex: hexUrl.default("https://repo.hex.pm"),
   docker_socket: z.string("must be a path").startsWith("/").default("/var/run/docker.sock"),
   images: z
     .strictObject({ go: word.min(1).default("golang:1"), erlang: otpImages.default({}) })
@@ -120,11 +141,22 @@ const schema = z.strictObject({
   image: z
     .strictObject({
       enabled: toggle.default(true),
+      builder: z
+        .enum(["classic", "buildkit"], 'must be "classic" or "buildkit"')
+        .default("classic"),
+      buildkit_network: z.enum(["none", "bridge"], 'must be "none" or "bridge"').default("none"),
       max: size(MIB).default(IMAGE_BYTES),
       context: size(1024).default(CONTEXT_BYTES),
       allow_from: words.default([]),
       registries: words.default([]),
       cache: size(0).default(10 * GIB),
+    })
+    .prefault({}),
+  mail: z
+    .strictObject({ url: smtpUrl.default(""), from: sender.default("") })
+    .refine(({ url, from }) => url === "" || from !== "", {
+      path: ["from"],
+      message: "must be set to send mail",
     })
     .prefault({}),
   disk: z.strictObject({ min_free: size(0).default(2 * GIB) }).prefault({}),
@@ -150,6 +182,8 @@ export type AgentSettings = {
   goproxy: string;
   goprivate: string;
   gosumdb: string;
+  /** Base URL, without a slash at its end, of the repository of Hex packages. */
+  hex: string;
   docker_socket: string;
   /** Builder image of each recipe. */
   images: {
@@ -169,12 +203,17 @@ export type AgentSettings = {
   image: {
     /** Whether this agent makes them at all. */
     enabled: boolean;
+    builder: "classic" | "buildkit";
+    /** Network of RUN steps that BuildKit runs. */
+    buildkit_network: "none" | "bridge";
     max_bytes: number;
     context_bytes: number;
     allow_from: string[];
     registries: string[];
     cache_bytes: number;
   };
+  /** The SMTP relay for mail to committers; null where this agent sends none. */
+  mail: { url: string; from: string } | null;
   /** Below this the agent takes no new work. */
   min_free_bytes: number;
   log: { head_bytes: number; tail_bytes: number };
@@ -218,7 +257,7 @@ export function parseSettings(
     const message = unknown === undefined ? issue?.message : "is no setting of the agent";
     throw new AgentExit(EXIT.usage, `${place(key)} ${message}`);
   }
-  const { limits, cache, image, disk, log, ...rest } = result.data;
+  const { limits, cache, image, mail, disk, log, ...rest } = result.data;
   return {
     ...rest,
     limits: {
@@ -231,12 +270,15 @@ export function parseSettings(
     cache: { repository_bytes: cache.repository, total_bytes: cache.total },
     image: {
       enabled: image.enabled,
+      builder: image.builder,
+      buildkit_network: image.buildkit_network,
       max_bytes: image.max,
       context_bytes: image.context,
       allow_from: image.allow_from,
       registries: image.registries,
       cache_bytes: image.cache,
     },
+    mail: mail.url === "" ? null : mail,
     min_free_bytes: disk.min_free,
     log: { head_bytes: log.head, tail_bytes: log.tail },
   };

@@ -23,8 +23,8 @@ const GOOD: Seen = {
   home: { folder: "/var/lib/railhead", state: "writable" },
 };
 
-function worst(seen: Partial<Seen>): string[] {
-  return diagnose({ ...GOOD, ...seen }, SETTINGS)
+function worst(seen: Partial<Seen>, settings = SETTINGS): string[] {
+  return diagnose({ ...GOOD, ...seen }, settings)
     .filter(({ status }) => status !== "ok")
     .map(({ check, status }) => `${status} ${check}`);
 }
@@ -46,6 +46,7 @@ test("each thing that a host lacks is named, with what to change", () => {
     [{ facts: { ...facts, live_restore: false } }, "warn live-restore"],
     [{ facts: { ...facts, firewall: false } }, "warn firewall"],
     [{ facts: { ...facts, quota: false } }, "warn quota"],
+    [{ facts: { ...facts, cgroup_driver: "systemd" } }, "warn image steps"],
     [{ images: [{ image: "golang:1", id: null }] }, "warn image golang:1"],
     [{ identity: { error: "not registered" }, edge: null }, "fail identity"],
     [{ edge: { error: "ECONNREFUSED" } }, "fail edge"],
@@ -54,6 +55,17 @@ test("each thing that a host lacks is named, with what to change", () => {
     [{ home: { folder: "/x", state: "closed" } }, "fail home"],
   ];
   for (const [seen, expected] of cases) assert.deepEqual(worst(seen), [expected]);
+});
+
+test("who builds with BuildKit is told which limits do not hold, or that the engine has none", () => {
+  const image = { ...SETTINGS.image, builder: "buildkit" as const };
+  const findings = diagnose(GOOD, { ...SETTINGS, image });
+  assert.match(
+    showFindings(findings),
+    /warn +buildkit +RUN steps have no limit of memory.*network: none/,
+  );
+  const facts = { ...emptyEngine().facts_now, engine_version: "5.4.2" };
+  assert.ok(worst({ facts }, { ...SETTINGS, image }).includes("fail buildkit"));
 });
 
 test("a home is told apart that is there, that can be made, and that cannot", async () => {

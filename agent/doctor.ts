@@ -110,7 +110,8 @@ export function diagnose(seen: Seen, settings: AgentSettings): Finding[] {
             `Start the Docker engine, and let this user read ${settings.docker_socket}.`,
           ),
         ]
-      : hostFindings(seen.facts, settings)),
+      : [...hostFindings(seen.facts, settings), ...imageFindings(seen.facts, settings)]),
+    erlangFinding(settings),
     ...seen.images.map(({ image, id }) =>
       id
         ? ok(`image ${image}`, id.slice(0, 19))
@@ -244,6 +245,45 @@ function hostFindings(facts: HostFacts, settings: AgentSettings): Finding[] {
           "A watcher kills builds over limits.disk. For a hard limit: root, loop devices and mkfs.ext4.",
         ),
   ];
+}
+
+/** What does not hold for RUN steps of image builds. */
+function imageFindings(facts: HostFacts, { image }: AgentSettings): Finding[] {
+  if (!image.enabled) return [];
+  if (image.builder === "classic")
+    return facts.cgroup_driver === "systemd"
+      ? [
+          warn(
+            "image steps",
+            "no limit of processes",
+            'systemd makes the cgroups. For a limit: "exec-opts": ["native.cgroupdriver=cgroupfs"] in daemon.json.',
+          ),
+        ]
+      : [];
+  if (Number.parseInt(facts.engine_version, 10) < OLDEST_ENGINE)
+    return [
+      fail(
+        "buildkit",
+        `${facts.engine_version} was never tried with it`,
+        `Use Docker ${OLDEST_ENGINE}.10 or newer, or set image.builder to "classic".`,
+      ),
+    ];
+  const network = image.buildkit_network === "none" ? "none" : "the engine's, with this host on it";
+  return [
+    warn(
+      "buildkit",
+      `RUN steps have no limit of memory, cores, processes and disk; network: ${network}`,
+      'Let only those post images here whom you trust, or set image.builder to "classic".',
+    ),
+  ];
+}
+
+function erlangFinding({ images }: AgentSettings): Finding {
+  const majors = Object.keys(images.erlang);
+  return ok(
+    "erlang",
+    majors.length > 0 ? `OTP ${majors.join(", ")}` : "not served: images.erlang names no image",
+  );
 }
 
 function ok(check: string, found: string): Finding {

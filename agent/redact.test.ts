@@ -68,3 +68,10 @@ test("of a credential in JSON everything is secret but who it is", () => {
   assert.equal(redactor.text("login pusher-name"), "login pusher-name");
   assert.deepEqual(secretsOf('{"registry":null,"git":null}').slice(1), []);
 });
+
+test("every line of a build secret is one, and its id is none", () => {
+  const secrets = [{ id: "username", value: "first-line\nsecond-line" }];
+  const words = secretsOf(JSON.stringify({ registry: null, git: null, secrets }));
+  const said = redactor(...words).text("#4 RUN username first-line, second-line");
+  assert.equal(said, `#4 RUN username ${MARK}, ${MARK}`);
+});

@@ -56,15 +56,18 @@ export class Redactor {
   }
 }
 
+/** Members of a credential that say who, or which, it is. */
+const NAMES = new Set(["username", "id"]);
+
 /**
  * The secret words of a credential: an Authorization header value (the whole, its token, a Basic pair and its password),
- * or JSON, of which all is secret but who it is.
+ * or JSON, of which all is secret but names.
  */
 export function secretsOf(credential: string): string[] {
   if (!credential.startsWith("{")) return ofAuthorization(credential);
   const secrets: string[] = [];
   JSON.parse(credential, (key, value: unknown) => {
-    if (typeof value === "string" && key !== "username") secrets.push(value);
+    if (typeof value === "string" && !NAMES.has(key)) secrets.push(value);
     return value;
   });
   return [credential, ...secrets.flatMap(ofAuthorization)];

@@ -13,6 +13,7 @@ import { Housekeeping } from "./housekeeping.ts";
 import type { Identity } from "./identity.ts";
 import { Lease } from "./lease.ts";
 import type { Logger } from "./logger.ts";
+import { Relay } from "./mail.ts";
 import type { AgentPorts } from "./ports.ts";
 import type { Recipe } from "./recipes/contracts.ts";
 import { sleep, within } from "./timing.ts";
@@ -51,6 +52,7 @@ export class Service {
   readonly #attempts: Attempts;
   readonly #control: Control;
   readonly #housekeeping: Housekeeping;
+  readonly #relay: Relay | null;
   readonly #stop = new AbortController();
   #facts: HostFacts | null = null;
   #draining = false;
@@ -64,7 +66,8 @@ export class Service {
     this.#parts = parts;
     this.#lease = new Lease(() => clock.now());
     const instance = random.hex(8);
-    const { limits, capacity } = settings;
+    const { limits, capacity, mail } = settings;
+    this.#relay = mail && new Relay(mail, clock, log);
     this.#health = new Health({
       clock,
       disk: ports.disk,
@@ -94,6 +97,7 @@ export class Service {
         docker,
         limits,
         caps: settings.log,
+        relay: this.#relay,
         log,
         mayAct: (signal) => this.#control.mayAct(signal),
         unclean: (owner, why) => {
@@ -154,9 +158,9 @@ export class Service {
     } finally {
       this.#stop.abort();
     }
-    const rest = Promise.all([rounds, housekeeping, watching]);
-    await within(ports.clock, rest, ENDING_MS, "the engine takes too long").catch(
-      (error: unknown) => log.warn("a look at the host was broken off", { why: messageOf(error) }),
+    const rest = Promise.all([rounds, housekeeping, watching, this.#relay?.settled()]);
+    await within(ports.clock, rest, ENDING_MS, "it takes too long").catch((error: unknown) =>
+      log.warn("what ran beside the attempts was broken off", { why: messageOf(error) }),
     );
     log.info("stopped");
   }

@@ -125,8 +125,8 @@ export class Spool {
     return { entries, last };
   }
 
-  /** Texts of the newest lines of that container, oldest first, for as far as the last READ_BYTES reach. */
-  recent(container: string, lines: number): string[] {
+  /** Texts of the newest lines of that container (null: of any), oldest first, for as far as the last READ_BYTES reach. */
+  recent(container: string | null, lines: number): string[] {
     const from = this.#starts.find((start) => start >= this.#end - READ_BYTES) ?? this.#end;
     const bytes = Buffer.alloc(this.#end - from);
     this.#file.read(bytes, from);
@@ -135,7 +135,8 @@ export class Spool {
       .split("\n")
       .slice(0, -1)
       .map((line) => fields(line.slice(CRC_CHARS + 1)))
-      .filter(({ entry, side }) => entry.stream && side.marks?.[0]?.container === container)
+      .filter(({ entry }) => entry.stream)
+      .filter(({ side }) => container === null || side.marks?.[0]?.container === container)
       .map(({ entry }) => entry.msg)
       .slice(-lines);
   }

@@ -2,11 +2,11 @@
  * Brings a commit of a git repository into an attempt's workspace volume, in a container of its own that has the
  * network and the credentials and runs no code of the repository (DESIGN.md rule 6, docker.md section 7).
  */
-import { isLoopback } from "../shared/remotes.ts";
 import { firstFile } from "./archive.ts";
-import { type Mount, type Network, workspaceVolume } from "./docker/contracts.ts";
+import { type Mount, workspaceVolume } from "./docker/contracts.ts";
 import { ownerLabels } from "./docker/labels.ts";
 import { FETCH_EXIT, fetchScript, RESULT_FILE } from "./fetch-script.ts";
+import { fetchNetwork, type GitHost, gitEnvironment, gitSentence, gitWords } from "./git.ts";
 import { type RecipeContext, RecipeFailure } from "./recipes/contracts.ts";
 
 /** Where the workspace volume is mounted, in every container of an attempt. */
@@ -16,10 +16,7 @@ export const HOME = `${WORKSPACE}/home`;
 export const TEMPORARY = `${WORKSPACE}/tmp`;
 export const OUTPUT = `${WORKSPACE}/out`;
 
-export type Source = {
-  /** The git host's name as users write it, and where this agent's operator says that it is. */
-  remote: string;
-  base: string;
+export type Source = GitHost & {
   /** Path of the repository below `base`, from its slash on. */
   path: string;
   /** Full id, 40 or 64 hex digits. */
@@ -57,8 +54,8 @@ export type Fetched = {
 
 /** Bytes of the fetch container's facts. */
 const RESULT_BYTES = 256 * 1024;
-/** Characters of git's words that a reason quotes. */
-const QUOTE_CHARS = 400;
+/** Characters of a line about a full disk that a reason quotes. */
+const FULL_CHARS = 400;
 const COMMIT = /^(?:[0-9a-f]{40}|[0-9a-f]{64})$/;
 /** What git allows in a tag, less what it reads as a pattern. */
 const TAG = /^[^\s~^:?*[\\-][^\s~^:?*[\\]*$/;
@@ -66,11 +63,6 @@ const TAG = /^[^\s~^:?*[\\-][^\s~^:?*[\\]*$/;
 /** Folder of the checkout: also where GOPATH tools of old look for it. */
 export function checkoutFolder(source: Pick<Source, "remote" | "path">): string {
   return `${WORKSPACE}/src/${source.remote}${source.path.replace(/\.git$/, "")}`;
-}
-
-/** The fetch container's network: the host's own only to reach a loopback base that the operator named. */
-export function fetchNetwork(base: string): Network {
-  return isLoopback(base) ? { kind: "host" } : { kind: "outbound" };
 }
 
 /**
@@ -96,7 +88,7 @@ export async function fetchSource(
     phase: "fetch",
     image: step.image,
     command: ["sh", "-c", fetchScript(step.script)],
-    env: { ...gitEnvironment(source), ...step.env },
+    env: { ...sourceEnvironment(source), ...step.env },
     working_dir: WORKSPACE,
     mounts: [{ volume, target: WORKSPACE, read_only: false }, ...step.mounts],
     network: fetchNetwork(source.base),
@@ -125,17 +117,11 @@ export async function fetchSource(
   };
 }
 
-function gitEnvironment(source: Source): Record<string, string> {
+function sourceEnvironment(source: Source): Record<string, string> {
   return {
-    LC_ALL: "C",
+    ...gitEnvironment([source], fetchNetwork(source.base)),
     HOME,
     TMPDIR: TEMPORARY,
-    GIT_CONFIG_NOSYSTEM: "1",
-    GIT_CONFIG_GLOBAL: "/tmp/gitconfig",
-    GIT_TERMINAL_PROMPT: "0",
-    GIT_ALLOW_PROTOCOL: "https:http",
-    GIT_LFS_SKIP_SMUDGE: "1",
-    RAILHEAD_GITCONFIG: gitConfig(source),
     RAILHEAD_DIR: checkoutFolder(source),
     RAILHEAD_BASE: source.base,
     RAILHEAD_URL: `${source.base}${source.path}`,
@@ -147,34 +133,8 @@ function gitEnvironment(source: Source): Record<string, string> {
   };
 }
 
-/** Settings of every git that runs in the fetch container, submodules' and `go`'s included. No secrets. */
-function gitConfig({ remote, base }: Source): string {
-  const lines = [
-    "[protocol]",
-    "version = 2",
-    "[http]",
-    // git would send the credential on to where it is sent.
-    "followRedirects = false",
-    // Bytes a second, and seconds below that, after which a transfer counts as dead.
-    "lowSpeedLimit = 1000",
-    "lowSpeedTime = 60",
-    "[core]",
-    "hooksPath = /dev/null",
-    "[advice]",
-    "detachedHead = false",
-    "[gc]",
-    "auto = 0",
-  ];
-  if (base !== `https://${remote}`)
-    lines.push(`[url "${base}/"]`, `insteadOf = https://${remote}/`);
-  // On the host's network, a submodule's address must not reach other services of the host.
-  if (isLoopback(base))
-    lines.push("[http]", "proxy = http://127.0.0.1:1", `[http "${base}/"]`, 'proxy = ""');
-  return `${lines.join("\n")}\n`;
-}
-
 /** Later values of a key are appended on lines of their own. */
-function parseFacts(text: Buffer): Record<string, string> {
+export function parseFacts(text: Buffer): Record<string, string> {
   const facts: Record<string, string> = {};
   for (const line of text.toString("utf8").split("\n")) {
     const at = line.indexOf("=");
@@ -204,36 +164,24 @@ function repositoriesOf(urls: string, { remote, base }: Source): string[] {
 export const DISK_FULL =
   /no space left on device|disk quota exceeded|file too large|file size limit exceeded/i;
 
-const ADVICE: [RegExp, string][] = [
-  [
-    /Authentication failed|could not read Username|returned error: 40[13]/,
-    "Check that the token may read the repository and is still valid.",
-  ],
-  [/returned error: 30\d/, "The git host redirects: ask for the repository by its present name."],
-  [/not found|returned error: 404/i, "Check the repository's name."],
-  [
-    /Could not resolve|Failed to connect|timed out|Connection re|returned error: 5\d\d/i,
-    "The git host could not be reached from the agent: try again later.",
-  ],
-];
-
 function cloneFailure(code: number, tail: string[], source: Source): RecipeFailure {
-  const said = tail.filter((line) => /^(?:fatal|error|remote): /.test(line));
-  const words = (said.at(-1) ?? tail.at(-1) ?? "git said nothing")
-    .replaceAll(source.base, `https://${source.remote}`)
-    .slice(0, QUOTE_CHARS);
   if (code === FETCH_EXIT.no_such_commit)
     return new RecipeFailure(
       "no_such_version",
-      `The commit ${source.commit} is not in the repository any more: ${words}.`,
+      `The commit ${source.commit} is not in the repository any more: ${gitWords(tail, [source])}.`,
     );
-  const full = tail.find((line) => DISK_FULL.test(line));
-  if (full !== undefined)
-    return new RecipeFailure(
-      "disk_full",
-      `${full.slice(0, QUOTE_CHARS)}. The repository needs more disk than the agent gives.`,
-    );
+  const full = fullDisk(tail);
+  if (full !== null) return full;
   const what = code === FETCH_EXIT.submodule ? "A submodule could not be fetched: " : "";
-  const advice = ADVICE.find(([pattern]) => pattern.test(words))?.[1];
-  return new RecipeFailure("clone_error", `${what}${words}${advice ? ` ${advice}` : ""}`);
+  return new RecipeFailure("clone_error", `${what}${gitSentence(tail, [source])}`);
+}
+
+/** When the sources that are fetched are too many for the workspace. */
+export function fullDisk(tail: readonly string[]): RecipeFailure | null {
+  const full = tail.find((line) => DISK_FULL.test(line));
+  if (full === undefined) return null;
+  return new RecipeFailure(
+    "disk_full",
+    `${full.slice(0, FULL_CHARS)}. The repository needs more disk than the agent gives.`,
+  );
 }

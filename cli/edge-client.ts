@@ -112,14 +112,12 @@ export class EdgeClient {
     return await this.#json(z.array(agentViewSchema), "GET", "/api/agents");
   }
 
-  /** Acts on an agent by its id or name. */
-  async actOnAgent(agent: string, action: AgentAction, reason = ""): Promise<void> {
+  /** Acts on an agent by its id or name; the agent after it. */
+  async actOnAgent(agent: string, action: AgentAction, reason = ""): Promise<AgentView> {
     const path = `/api/agents/${encodeURIComponent(agent)}`;
-    const response =
-      action === "remove"
-        ? await this.request("DELETE", path)
-        : await this.request("POST", `${path}/${action}`, { json: { reason } });
-    await response.body?.cancel();
+    return action === "remove"
+      ? await this.#json(agentViewSchema, "DELETE", path)
+      : await this.#json(agentViewSchema, "POST", `${path}/${action}`, { json: { reason } });
   }
 
   /** `expires_in_s`: null for a token without an end. */

@@ -10,11 +10,18 @@ import { duration, StatusLine, say } from "./terminal.ts";
 /** Milliseconds between rewrites of the status line. */
 const STATUS_MS = 250;
 
-/** Follows build `id`; its record when it has ended. An interrupt leaves it to go on, and ends the process. */
-export async function followToEnd(client: EdgeClient, id: string): Promise<BuildRecord> {
+/**
+ * Follows build `id`; its record when it has ended. An interrupt leaves it to go on, and ends the process with `later`,
+ * lines about what is then to do besides.
+ */
+export async function followToEnd(
+  client: EdgeClient,
+  id: string,
+  later = "",
+): Promise<BuildRecord> {
   const detach = () => {
     say(
-      `\nDetached; build ${id} goes on.\n  follow: railhead logs -f ${id}\n  cancel: railhead cancel ${id}`,
+      `\nDetached; build ${id} goes on.\n  follow: railhead logs -f ${id}\n  cancel: railhead cancel ${id}${later}`,
     );
     process.exit(EXIT.interrupted);
   };

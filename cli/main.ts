@@ -79,6 +79,12 @@ program
     [],
   )
   .option("--label <name=value>", "a label; may be repeated", repeated, [])
+  .option(
+    "--secret <id=…,src=…>",
+    "a secret that RUN --mount=type=secret reads, from a file (src) or a variable (env); may be repeated",
+    repeated,
+    [],
+  )
   .option("--target <stage>", "the stage to build")
   .option("--no-cache", "use no layer of an earlier build")
   .option(

@@ -1,17 +1,19 @@
 #!/bin/bash
 # Makes sure that a recipe's builder image is on the host, and prints its reference as the last line:
 #
-#   prepare.sh [RECIPE [REFERENCE]]     RECIPE: go (default). REFERENCE: the image wanted (default golang:1)
+#   prepare.sh [go [REFERENCE]]     the image wanted, golang:1 by default
+#   prepare.sh erlang [MAJOR]       the one of this OTP version, erlang:27 by default
 #
 # The image that is on the host serves; else it is pulled; else, without a registry in reach, one like it is
-# built from distribution packages as railhead/<recipe>:1, which takes a minute and must be root.
+# built from distribution packages as railhead/<recipe>:<version>, which takes a minute and must be root.
+# Several may run at once.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 socket=${DOCKER_HOST:-unix:///var/run/docker.sock}
 socket=${socket#unix://}
-suite=trixie
-base=railhead/base:$suite
+# The distribution that has each OTP version.
+declare -A otp_suites=([25]=bookworm [27]=trixie)
 # Seconds without a byte after which a pull is given up: a registry out of reach never sends one.
 pull_silence=20
 # Bytes below which a base archive cannot be whole: the engine imports a cut one without complaint.
@@ -52,9 +54,19 @@ mirror() {
   echo "$found"
 }
 
+# Runs a function that makes THING while no other run of this script makes the same.
+alone() { # thing function [arguments]
+  local lock=/run/lock held
+  [ -w $lock ] || lock=${TMPDIR:-/tmp}
+  exec {held}>"$lock/railhead-$1-$(id -u).lock"
+  flock "$held"
+  "${@:2}"
+  exec {held}>&-
+}
+
 # A slim Debian made by mmdebstrap, as the distribution's own image is.
-build_base() {
-  local digest work
+build_base() { # suite
+  local suite=$1 base=railhead/base:$1 digest work
   digest=$({ mirror; declare -f build_base; } | sha256sum | cut -c 1-64)
   if is_current "$base" "$digest"; then return 0; fi
   [ "$(id -u)" = 0 ] || die "only root can build an image from packages: run this as root, or load one with docker load"
@@ -92,46 +104,45 @@ CFG
   rm -rf "$work"
 }
 
-# Builds images/RECIPE on the base with the classic builder, over the API: no client plugin is needed.
-build_recipe() { # recipe tag
+# Builds images/RECIPE on the suite's base with the classic builder, over the API: no client plugin is needed.
+build_recipe() { # recipe tag suite
   local digest answer old
   # Who cannot make a new base keeps the image that an administrator made.
   if [ "$(id -u)" != 0 ] && on_host "$2"; then return 0; fi
-  build_base
-  digest=$({ mirror; declare -f build_base; cat "$here/$1/Dockerfile"; } | sha256sum | cut -c 1-64)
+  alone "base-$3" build_base "$3"
+  digest=$({ mirror; declare -f build_base; echo "$3"; cat "$here/$1/Dockerfile"; } | sha256sum | cut -c 1-64)
   if is_current "$2" "$digest"; then return 0; fi
   old=$(image_id "$2")
   say "building $2"
-  answer=$(tar -C "$here/$1" -c . | api POST "/build?t=$2&rm=1&forcerm=1&labels=%7B%22railhead.source%22%3A%22$digest%22%7D" \
+  answer=$(tar -C "$here/$1" -c . | api POST "/build?t=$2&rm=1&forcerm=1&buildargs=%7B%22SUITE%22%3A%22$3%22%7D&labels=%7B%22railhead.source%22%3A%22$digest%22%7D" \
     -H 'Content-Type: application/x-tar' --data-binary @-) || die "the engine refused to build $2: $answer"
   if grep -q '"errorDetail"' <<<"$answer"; then die "$2 does not build: $(tail -n 3 <<<"$answer")"; fi
   [ -z "$old" ] || api DELETE "/images/$old" >/dev/null 2>&1 || true
 }
 
-image() { # recipe reference
-  local own=railhead/$1:1
-  if [ "$2" != "$own" ] && { on_host "$2" || { ! on_host "$own" && pull "$2"; }; }; then
+image() { # recipe reference own suite
+  if [ "$2" != "$3" ] && { on_host "$2" || { ! on_host "$3" && pull "$2"; }; }; then
     echo "$2"
+  elif [ -n "$4" ]; then
+    build_recipe "$1" "$3" "$4"
+    echo "$3"
   else
-    build_recipe "$1" "$own"
-    echo "$own"
+    die "$2 cannot be pulled, and the distribution packages of no suite are known to have it: docker load it"
   fi
 }
 
-image_go() { image go "${1:-golang:1}"; }
-
 recipe=${1:-go}
-[ "$(type -t "image_$recipe")" = function ] || die "no image is known for the recipe $recipe: usage: prepare.sh [RECIPE [REFERENCE]]"
+case $recipe in
+  go) version=1 reference=${2:-golang:1} suite=trixie ;;
+  erlang) version=${2:-27} reference=erlang:$version suite=${otp_suites[$version]:-} ;;
+  *) die "no image is known for the recipe $recipe: usage: prepare.sh [go [REFERENCE] | erlang [MAJOR]]" ;;
+esac
 api GET /_ping >/dev/null 2>&1 || die "no Docker engine answers at $socket: run engine.sh first"
 
-lock=/run/lock
-[ -w $lock ] || lock=${TMPDIR:-/tmp}
-exec 9>"$lock/railhead-prepare-$(id -u).lock"
-flock 9
 # In memory where there is room: twice as fast.
 scratch=/dev/shm
 [ -w $scratch ] && [ "$(df --output=avail -k $scratch | tail -n 1)" -gt 1000000 ] || scratch=${TMPDIR:-/tmp}
 scratch=$(mktemp -d "$scratch/railhead.XXXX")
 trap 'rm -rf "$scratch"' EXIT
 trap 'exit 1' INT TERM
-"image_$recipe" "${2:-}"
+alone "$recipe-$version" image "$recipe" "$reference" "railhead/$recipe:$version" "$suite"

@@ -2,7 +2,7 @@
 import * as z from "zod";
 import { digestSchema, sha256Schema } from "./hashes.ts";
 import { queueSchema } from "./queue.ts";
-import { packageSchema } from "./recipes/erlang.ts";
+import { followSchema, packageSchema } from "./recipes/erlang.ts";
 import { targetSchema } from "./recipes/index.ts";
 
 export const BUILD_STATES = [
@@ -101,6 +101,8 @@ export const buildRecordSchema = z.object({
   digest: digestSchema.nullable().default(null),
   /** What the package is called; null for every build but one of an Erlang package. */
   package: packageSchema.nullable().default(null),
+  /** Builds that it led to, once its attempt has ended; `build_id` is null until they are asked for. */
+  follows: z.array(followSchema.extend({ build_id: buildIdSchema.nullable() })).default([]),
   visibility: z.enum(VISIBILITIES),
   queued_at: z.string(),
   started_at: z.string().nullable(),

@@ -118,3 +118,5 @@ export const GO_PATH_CHARS = 800;
 export const CREDENTIAL_CHARS = 4_096;
 /** Bytes of a JSON request body. */
 export const BODY_BYTES = 64 * KIB;
+/** Bytes of a webhook: a push lists up to 2 048 commits with the files of each. */
+export const WEBHOOK_BYTES = 4 * MIB;

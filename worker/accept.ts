@@ -10,6 +10,15 @@ export function prefersPlainText(
   return acceptQuality(accept, "text/plain") > jsonQuality(accept);
 }
 
+/** True when HTML is asked for before any JSON and plain text: as browsers do, and nobody who does not say so. */
+export function prefersHtml(accept: string | undefined): boolean {
+  if (accept === undefined) return false;
+  return (
+    acceptQuality(accept, "text/html") >
+    Math.max(jsonQuality(accept), acceptQuality(accept, "text/plain"))
+  );
+}
+
 function jsonQuality(accept: string): number {
   return Math.max(
     acceptQuality(accept, "application/json"),

@@ -19,7 +19,7 @@ export type App = OpenAPIHono<AppEnv>;
 /** Routes that answer whatever the settings are, so that a broken deployment can be looked at. */
 const ALWAYS_SERVED = new Set(["/healthz", "/version"]);
 /** Bodies of any other route are read as JSON, and small. */
-const STREAMED = ["/agent/uploads/", "/api/images", "/api/v1/build"];
+const STREAMED = ["/agent/uploads/", "/api/images", "/api/v1/build", "/callback", "/webhooks/"];
 
 const SECURITY_HEADERS: Record<string, string> = {
   "x-content-type-options": "nosniff",
@@ -85,12 +85,14 @@ async function addSecurityHeaders(c: Context<AppEnv>, next: Next): Promise<void>
     if (!c.res.headers.has(name)) c.header(name, value);
 }
 
-async function refuseWithoutSettings(c: Context<AppEnv>, next: Next): Promise<void> {
+/** Throws Problem `not_ready` where the settings cannot be read. */
+export async function refuseWithoutSettings(c: Context<AppEnv>, next: Next): Promise<void> {
   if (!ALWAYS_SERVED.has(c.req.path)) readConfig(c.env);
   await next();
 }
 
-const smallBody = bodyLimit({
+/** Refuses a body of more than BODY_BYTES. */
+export const smallBody = bodyLimit({
   maxSize: BODY_BYTES,
   onError: () => {
     throw new Problem("too_large", `A request body is at most ${BODY_BYTES} bytes here.`);

@@ -52,6 +52,17 @@ export async function getLog(
   return bucket.get(logKey(visibility, build));
 }
 
+/** The last `bytes` bytes of that copy, or all of it; null when there is none. */
+export async function getLogEnd(
+  bucket: R2Bucket,
+  visibility: Visibility,
+  build: string,
+  bytes: number,
+): Promise<string | null> {
+  const object = await bucket.get(logKey(visibility, build), { range: { suffix: bytes } });
+  return object === null ? null : object.text();
+}
+
 // ---- writing, for agents' parts -----------------------------------------------------------------
 
 /**

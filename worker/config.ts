@@ -1,7 +1,8 @@
 /** The Worker's settings (docs/operating.md), checked as a whole: a setting that cannot be read is never ignored. */
 import { poolNameSchema } from "../shared/identity.ts";
+import { mailSenderSchema } from "../shared/notice.ts";
 import { Problem } from "../shared/problem.ts";
-import { DEFAULT_REMOTES, parseRemote } from "../shared/remotes.ts";
+import { DEFAULT_REMOTES, isLoopback, parseRemote } from "../shared/remotes.ts";
 import { admissionLimits, type CountSettings, expectedAgents } from "./pool-settings.ts";
 
 export type Config = {
@@ -10,6 +11,19 @@ export type Config = {
   /** Whether anybody may build. */
   openBuilds: boolean;
   poolRules: readonly PoolRule[];
+  /** The key of webhooks' signatures; null where none are taken. */
+  gitSecret: string | null;
+  /** Where mail to committers goes out; null where none is written. */
+  mail: MailConfig | null;
+};
+
+/** An HTTP mail API of the shape that Resend documents. */
+export type MailConfig = {
+  url: string;
+  from: string;
+  token: string;
+  /** Origin of the links in what is written. */
+  origin: string;
 };
 
 /** `github.com/owner=pool` or `go=pool`: the subject is a remote, something below one, or a recipe. */
@@ -26,8 +40,13 @@ type Settings = CountSettings & {
     | "RAILHEAD_REMOTES"
     | "RAILHEAD_OPEN_BUILDS"
     | "RAILHEAD_POOLS"
+    | "RAILHEAD_HOSTS"
+    | "RAILHEAD_MAIL_URL"
+    | "RAILHEAD_MAIL_FROM"
+    | "RAILHEAD_MAIL_TOKEN"
     | "RAILHEAD_TOKEN"
-    | "RAILHEAD_SECRET"]?: string;
+    | "RAILHEAD_SECRET"
+    | "GIT_SECRET"]?: string;
 };
 
 let last: { fingerprint: string; config: Config } | undefined;
@@ -39,7 +58,16 @@ export function readConfig(env: Settings): Config {
       throw notReady(name, `must be set to a secret of at least ${SECRET_CHARS} characters`);
   admissionLimits(env);
   expectedAgents(env);
-  const settings = [env.RAILHEAD_REMOTES, env.RAILHEAD_OPEN_BUILDS, env.RAILHEAD_POOLS];
+  const settings = [
+    env.RAILHEAD_REMOTES,
+    env.RAILHEAD_OPEN_BUILDS,
+    env.RAILHEAD_POOLS,
+    env.RAILHEAD_HOSTS,
+    env.RAILHEAD_MAIL_URL,
+    env.RAILHEAD_MAIL_FROM,
+    env.RAILHEAD_MAIL_TOKEN,
+    env.GIT_SECRET,
+  ];
   const fingerprint = JSON.stringify(settings);
   if (last?.fingerprint !== fingerprint) last = { fingerprint, config: parse(env) };
   return last.config;
@@ -50,6 +78,8 @@ function parse(env: Settings): Config {
     remotes: parseRemotes(env.RAILHEAD_REMOTES ?? ""),
     openBuilds: parseBoolean("RAILHEAD_OPEN_BUILDS", env.RAILHEAD_OPEN_BUILDS ?? ""),
     poolRules: parsePools(env.RAILHEAD_POOLS ?? ""),
+    gitSecret: env.GIT_SECRET || null,
+    mail: parseMail(env),
   };
 }
 
@@ -84,6 +114,26 @@ function parsePools(text: string): PoolRule[] {
       );
     return { subject, pool };
   });
+}
+
+function parseMail(env: Settings): MailConfig | null {
+  const url = env.RAILHEAD_MAIL_URL?.trim() ?? "";
+  if (url === "") return null;
+  if (!URL.canParse(url) || !(url.startsWith("https://") || isLoopback(url)))
+    throw notReady("RAILHEAD_MAIL_URL", "must be an https URL");
+  const from = env.RAILHEAD_MAIL_FROM?.trim() ?? "";
+  if (!mailSenderSchema.safeParse(from).success)
+    throw notReady("RAILHEAD_MAIL_FROM", `must be an address, or "Name <address>"`);
+  const token = env.RAILHEAD_MAIL_TOKEN ?? "";
+  if (token === "") throw notReady("RAILHEAD_MAIL_TOKEN", "must be set to send mail");
+  const host = words(env.RAILHEAD_HOSTS ?? "")[0];
+  if (host === undefined)
+    throw notReady("RAILHEAD_HOSTS", "must name the Worker's own host: mail links to it");
+  const secure = `https://${host}`;
+  if (!URL.canParse(secure) || new URL(secure).host !== host.toLowerCase())
+    throw notReady("RAILHEAD_HOSTS", `has an entry that is no host: "${host}"`);
+  const scheme = isLoopback(`http://${host}`) ? "http" : "https";
+  return { url, from, token, origin: `${scheme}://${host}` };
 }
 
 /** The pool of a build: the rule that names most of `remote/owner/repo` wins, then its recipe's, then `default`. */

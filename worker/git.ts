@@ -1,7 +1,8 @@
 /** References of a git repository, read over smart HTTP (protocol v2 where the host speaks it). */
 import { Errors, getRemoteInfo2, listServerRefs } from "isomorphic-git";
-import { GitHostFailure, gitHttp } from "./git-http.ts";
-import type { Ref } from "./versions.ts";
+import type { Ref } from "../shared/versions.ts";
+import { gitHttp } from "./git-http.ts";
+import { GitHostFailure } from "./host-fetch.ts";
 
 export type RefsAnswer =
   | { kind: "ok"; refs: Ref[] }

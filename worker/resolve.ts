@@ -1,7 +1,6 @@
 /** From what a request asks for to an exact version and commit, by asking the git host. */
 import { Problem } from "../shared/problem.ts";
 import { type GoTarget, goGitPath, goRepository, isCommit } from "../shared/recipes/go.ts";
-import { listPublicRefs, listRefs, type RefPrefix, type RefsAnswer } from "./git.ts";
 import {
   branchTip,
   exactTag,
@@ -12,7 +11,8 @@ import {
   type Ref,
   rangedTag,
   type Version,
-} from "./versions.ts";
+} from "../shared/versions.ts";
+import { listPublicRefs, listRefs, type RefPrefix, type RefsAnswer } from "./git.ts";
 
 export type Resolved = Version & {
   visibility: "public" | "private";
@@ -59,6 +59,15 @@ export async function resolveVersion(
   if (version === null) throw await noSuchVersion(request, repository);
   const { visibility, credential } = repository;
   return { ...version, visibility, credential };
+}
+
+/** Names of the tags that everybody can see. Throws Problem `no_such_repository`, `remote_unreachable`. */
+export async function publicTags(
+  base: string,
+  request: Pick<GoTarget, "remote" | "path">,
+): Promise<string[]> {
+  const { tags } = await open(`${base}${goGitPath(request)}`, { ...request, version: LATEST }, [], 0);
+  return tags.map(({ ref }) => ref.slice("refs/tags/".length));
 }
 
 async function open(

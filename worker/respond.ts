@@ -4,6 +4,7 @@ import { HTTPException } from "hono/http-exception";
 import { Problem, type ProblemCode } from "../shared/problem.ts";
 import { prefersPlainText } from "./accept.ts";
 import type { AppEnv } from "./app-env.ts";
+import { coonError, isCoonPath } from "./coon.ts";
 import { isTutumPath, tutumError } from "./tutum.ts";
 
 /** What hono and its middleware throw, as our codes. */
@@ -22,7 +23,7 @@ const CODE_OF_STATUS: Record<number, ProblemCode> = {
 /** Seconds after which a caller may come back when an object was too busy or just restarting. */
 const RETRY_SECONDS = 2;
 
-/** Renders any thrown value. What is not ours becomes a 500 with a request id and one JSON line in the Worker's log. */
+/** Renders any thrown value. */
 export function respondWithError(error: unknown, c: Context<AppEnv>): Response {
   return respond(toProblem(error, c), c);
 }
@@ -30,6 +31,7 @@ export function respondWithError(error: unknown, c: Context<AppEnv>): Response {
 /** Renders one problem: JSON by default, its detail alone where the caller reads plain text, a seed's own shape on its paths. */
 export function respond(problem: Problem, c: Context<AppEnv>): Response {
   if (isTutumPath(c.req.path)) return tutumError(problem);
+  if (isCoonPath(c.req.path)) return coonError(problem);
   const headers = new Headers({ "cache-control": "no-store", ...problem.headers });
   if (prefersPlainText(c.req.header("accept"), c.req.header("user-agent"))) {
     headers.set("content-type", "text/plain; charset=utf-8");
@@ -54,7 +56,8 @@ export function problemBody(problem: Problem): Record<string, unknown> {
   return { ...standard, ...problem.members, ...standard };
 }
 
-function toProblem(error: unknown, c: Context<AppEnv>): Problem {
+/** Any thrown value as a Problem. What is not ours becomes a 500 with a request id and one JSON line in the Worker's log. */
+export function toProblem(error: unknown, c: Context<AppEnv>): Problem {
   if (error instanceof Problem) return error;
   if (error instanceof HTTPException) {
     const code = CODE_OF_STATUS[error.status];

@@ -80,9 +80,10 @@ export async function hmac(env: Secrets, purpose: string, text: string): Promise
   return toHex(await crypto.subtle.sign("HMAC", key, utf8(text)));
 }
 
-/** SHA-256 of `text` as hex: how a token is stored when it only has to be recognised. */
-export async function sha256(text: string): Promise<string> {
-  return toHex(await crypto.subtle.digest("SHA-256", utf8(text)));
+/** SHA-256 as hex: how a token is stored when it only has to be recognised. */
+export async function sha256(content: string | Uint8Array<ArrayBuffer>): Promise<string> {
+  const bytes = typeof content === "string" ? utf8(content) : content;
+  return toHex(await crypto.subtle.digest("SHA-256", bytes));
 }
 
 /** Whether two texts are equal, in a time that depends on their lengths only. */

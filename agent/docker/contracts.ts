@@ -127,6 +127,8 @@ export type HostFacts = {
   cpus: number;
   memory_bytes: number;
   cgroup_version: string;
+  /** What makes its cgroups; null where it does not say. */
+  cgroup_driver: string | null;
   live_restore: boolean;
   userns: boolean;
   seccomp: boolean;
@@ -160,15 +162,29 @@ export type ImageFacts = {
   on_build: string[];
 };
 
-/** One build by the engine's classic builder, whose limits hold (docker.md finding 10). */
+/** A word that a step may read while it runs (`RUN --mount=type=secret`). It is in no layer, and in no history. */
+export type BuildSecret = { id: string; value: string };
+
+export type BuildKit = {
+  kind: "buildkit";
+  /** Of RUN steps. It knows no network of ours: `bridge` is the engine's own, where the host and its neighbours are reached. */
+  network: "none" | "bridge";
+  secrets: readonly BuildSecret[];
+};
+
+/** Which of the engine's two builders. The limits of a build hold with the classic one alone. */
+export type Builder = { kind: "classic" } | BuildKit;
+
+/** One build. */
 export type ImageSpec = {
   owner: Owner;
+  builder: Builder;
   /** Path in the context. */
   dockerfile: string;
   stage: string | null;
   args: Record<string, string>;
   labels: Record<string, string>;
-  /** Images on the host whose layers may be taken instead of made anew. */
+  /** Images on the host whose layers may be taken instead of made anew; BuildKit takes none. */
   cache_from: string[];
   login: RegistryLogin | null;
   limits: Limits;
@@ -201,13 +217,15 @@ export interface Images {
   holding<T>(references: readonly string[], work: () => Promise<T>): Promise<T>;
   /** Builds under a name that is the attempt's own, `builtImage`. */
   build(spec: ImageSpec, context: Readable, signal: AbortSignal): AsyncIterable<BuildEvent>;
+  /** @throws DockerError `conflict` when `naming` could not give the name: the host's owner has an image that bears it */
+  checkName(reference: string): Promise<void>;
   /**
    * Runs `work` while the attempt's image bears that name on the host: alone, and never instead of an image that
    * is not of our pulling. @throws DockerError `conflict` when there is one
    */
   naming<T>(owner: Owner, reference: string, work: () => Promise<T>): Promise<T>;
-  /** What `docker load` takes. */
-  save(reference: string): Promise<Readable>;
+  /** What `docker load` takes, of an image by its id: it names none. */
+  save(id: string): Promise<Readable>;
   push(
     reference: string,
     login: RegistryLogin | null,
@@ -215,6 +233,8 @@ export interface Images {
   ): AsyncIterable<PushEvent>;
   /** Removes what `pull` brought and no build used for longest, until the rest has at most `max_bytes`. */
   trim(max_bytes: number): Promise<void>;
+  /** Removes what BuildKit keeps of builds, the oldest first, until the rest has at most `max_bytes`. */
+  pruneCache(max_bytes: number): Promise<void>;
 }
 
 export interface DockerHost {

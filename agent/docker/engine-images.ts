@@ -1,6 +1,8 @@
 /** The calls to the engine about images (engine.ts has the rest). */
-import type { Readable } from "node:stream";
+import type { Duplex, Readable } from "node:stream";
+import type DockerModem from "docker-modem";
 import type Dockerode from "dockerode";
+import type { CommonQuery } from "./build-query.ts";
 import { call, mappedCall } from "./calls.ts";
 import { DockerError, type ImageFacts, type RegistryLogin } from "./contracts.ts";
 import { inStream } from "./errors.ts";
@@ -8,14 +10,26 @@ import { type Progress, progressOf } from "./progress.ts";
 
 /** Milliseconds without a word of progress after which a pull or push is given up. */
 const SILENCE_MS = 60_000;
+/** Milliseconds that the engine may take to remove what builds left. */
+const PRUNE_MS = 10 * 60_000;
 /** What the engine calls the registry of names without one, where it wants credentials. */
 const HUB_SERVER = "https://index.docker.io/v1/";
 
-/** Members of a build's query that dockerode's types lack. */
-export type BuildQuery = Omit<Dockerode.ImageBuildOptions, "abortSignal" | "registryconfig"> & {
+/** What the classic builder is told. dockerode's types lack some of it. */
+export type ClassicQuery = Omit<Dockerode.ImageBuildOptions, "abortSignal" | "registryconfig"> & {
   cgroupparent: string;
   /** JSON. */
   ulimits: string;
+};
+
+/** What BuildKit is told. */
+export type BuildKitQuery = CommonQuery & {
+  nocache: true;
+  networkmode?: "none";
+  /** `name:address` for /etc/hosts. */
+  extrahosts: string;
+  /** Id of a session that is open. */
+  session: string;
 };
 
 export type ImageRow = {
@@ -75,7 +89,7 @@ export class EngineImages {
 
   /** What the engine tells of a build by its classic builder; aborting ends the build and its container. */
   async *build(
-    query: BuildQuery,
+    query: ClassicQuery,
     context: Readable,
     login: RegistryLogin | null,
     signal: AbortSignal,
@@ -92,6 +106,70 @@ export class EngineImages {
     };
     const stream = await mappedCall(what, () => this.#docker.buildImage(context, options));
     yield* progressOf(stream as Readable, what, null);
+  }
+
+  /**
+   * A connection on which BuildKit calls us, as long as it is open.
+   * @param id of our choice, unguessable
+   * @param methods that we answer, as paths of gRPC
+   */
+  async session(id: string, methods: readonly string[]): Promise<Duplex> {
+    const opened = await call("open a session with BuildKit", () =>
+      this.#dial({
+        path: "/session",
+        method: "POST",
+        hijack: true,
+        headers: {
+          Upgrade: "h2c",
+          "X-Docker-Expose-Session-Uuid": id,
+          "X-Docker-Expose-Session-Name": "railhead",
+          "X-Docker-Expose-Session-Grpc-Method": [...methods],
+        },
+      }),
+    );
+    return opened as Duplex;
+  }
+
+  /** What the engine tells of a build by BuildKit; aborting ends the build and its steps. */
+  async *buildKit(
+    query: BuildKitQuery,
+    context: Readable,
+    signal: AbortSignal,
+  ): AsyncGenerator<Progress, void, undefined> {
+    const what = "build the image";
+    // Not by dockerode's own call, which would open a session that has no secrets.
+    const stream = await mappedCall(what, () =>
+      this.#dial({
+        path: "/build?",
+        method: "POST",
+        options: { ...query, version: "2" },
+        file: context,
+        isStream: true,
+        abortSignal: signal,
+      }),
+    );
+    yield* progressOf(stream as Readable, what, null);
+  }
+
+  /** Removes what BuildKit keeps and nothing uses, until it has at most `keep_bytes`. */
+  async prune(keep_bytes: number): Promise<void> {
+    const options = { _query: { all: true, "keep-storage": keep_bytes }, _body: {} };
+    await call(
+      "prune the build cache",
+      () => this.#dial({ path: "/build/prune?", method: "POST", options }),
+      PRUNE_MS,
+    );
+  }
+
+  /** A call that dockerode has no method for. */
+  #dial(options: DockerModem.DialOptions): Promise<unknown> {
+    const statusCodes = { 200: true, 500: "server error" };
+    return new Promise((resolve, reject) => {
+      this.#docker.modem.dial({ ...options, statusCodes }, (error, answer) => {
+        if (error) reject(error);
+        else resolve(answer);
+      });
+    });
   }
 
   async tag(source: string, repository: string, tag: string): Promise<void> {
@@ -119,10 +197,8 @@ export class EngineImages {
   }
 
   /** What `docker load` takes. */
-  async save(reference: string): Promise<Readable> {
-    const stream = await call(`save the image ${reference}`, () =>
-      this.#docker.getImage(reference).get(),
-    );
+  async save(id: string): Promise<Readable> {
+    const stream = await call("save the image", () => this.#docker.getImage(id).get());
     return stream as Readable;
   }
 

@@ -68,6 +68,7 @@ export class Host implements DockerHost {
       cpus: info.NCPU,
       memory_bytes: info.MemTotal,
       cgroup_version: info.CgroupVersion ?? "1",
+      cgroup_driver: info.CgroupDriver ?? null,
       live_restore: info.LiveRestoreEnabled ?? false,
       userns: hasSecurityOption(info, "userns"),
       seccomp: hasSecurityOption(info, "seccomp"),

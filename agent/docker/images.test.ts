@@ -43,6 +43,7 @@ async function build(
   const dockerfile = [`FROM ${base.name}`, `LABEL mark=${owner.build}`, ...lines].join("\n");
   const spec: ImageSpec = {
     owner,
+    builder: { kind: "classic" },
     dockerfile: "Dockerfile",
     stage: null,
     args: {},

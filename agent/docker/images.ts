@@ -1,7 +1,8 @@
 /** Images on one engine, as one agent makes them, lends them names and takes them away again. */
-import { createHash } from "node:crypto";
 import type { Readable } from "node:stream";
-import { cgroupOf, limitProcesses, removeGroup } from "./cgroups.ts";
+import { buildKitEvents } from "./buildkit-build.ts";
+import { removeGroup } from "./cgroups.ts";
+import { ClassicBuild } from "./classic-build.ts";
 import {
   type BuildEvent,
   builtImage,
@@ -14,19 +15,13 @@ import {
   type RegistryLogin,
 } from "./contracts.ts";
 import type { Engine, EngineInfo } from "./engine.ts";
-import type { BuildQuery } from "./engine-images.ts";
 import { isKind } from "./errors.ts";
-import { chunksOf, PushLines, stepOf } from "./image-output.ts";
+import { PushLines } from "./image-output.ts";
 import { insist } from "./insist.ts";
 import { type Held, Ledger } from "./ledger.ts";
 import { NameLocks } from "./name-locks.ts";
-import { StepWatch } from "./step-watch.ts";
 import { sleep } from "./time.ts";
 
-/** Microseconds over which the engine counts a container's share of the cores. */
-const CPU_PERIOD = 100_000;
-/** Open files of one process. */
-const OPEN_FILES = 4096;
 /** Tries at a name that another agent's build bears on this engine, half a second apart. */
 const NAME_TRIES = 120;
 const NAME_RETRY_MS = 500;
@@ -34,8 +29,6 @@ const NAME_RETRY_MS = 500;
 const SETTLE_MS = 2_000;
 /** Begins every name that only we give. */
 const OWN_NAMES = "railhead.local/";
-/** A label of every image that we build. */
-const MARK = "railhead.mark";
 
 export type ImagesView = {
   info: () => Promise<EngineInfo>;
@@ -96,62 +89,20 @@ export class AgentImages implements Images {
     context: Readable,
     signal: AbortSignal,
   ): AsyncGenerator<BuildEvent, void, undefined> {
-    const { owner } = spec;
+    const { builder } = spec;
+    if (builder.kind === "buildkit")
+      return yield* buildKitEvents(this.#engine, this.#ledger, spec, builder, context, signal);
     const info = await this.#view.info();
-    const cgroup = cgroupOf(owner, info.CgroupDriver);
-    await this.#ledger.note(owner, { t: "build", cgroup });
-    await limitProcesses(cgroup, spec.limits.pids);
-    const strangers = new Set((await this.#engine.images.list()).map(({ id }) => id));
-    const query = queryOf(spec, info.NCPU, cgroup, (await this.#view.network()) ?? "none");
-    const watch = new StepWatch(this.#engine, cgroup, spec.limits.disk_bytes);
-    const cut = new AbortController();
-    let stopping = false;
-    const stop = () => {
-      stopping = true;
-      void watch.stop(() => cut.abort());
-    };
-    signal.throwIfAborted();
-    signal.addEventListener("abort", stop, { once: true });
-    try {
-      // Read to its end also when nobody wants it any more: only so all images of steps are known.
-      for await (const said of this.#engine.images.build(query, context, spec.login, cut.signal)) {
-        const made = await this.#noteStep(owner, said.stream, strangers);
-        if (stopping) continue;
-        if (said.error !== undefined)
-          yield watch.outgrown
-            ? { kind: "outgrown", what: "step" }
-            : { kind: "failed", message: said.error };
-        for (const chunk of chunksOf(said.stream ?? "")) yield { kind: "output", chunk };
-        if (made === null || made.size_bytes <= spec.max_bytes) continue;
-        yield { kind: "outgrown", what: "image" };
-        stop();
-      }
-      await this.#ledger.note(owner, { t: "ended" });
-    } catch (error) {
-      if (stopping) return signal.throwIfAborted();
-      // It refuses some Dockerfiles before it begins, with a status.
-      if (!(error instanceof DockerError) || error.said === null || error.status === null)
-        throw error;
-      await this.#ledger.note(owner, { t: "ended" });
-      yield { kind: "failed", message: error.said };
-    } finally {
-      signal.removeEventListener("abort", stop);
-      watch.end();
-    }
-    signal.throwIfAborted();
+    const network = (await this.#view.network()) ?? "none";
+    const classic = new ClassicBuild(this.#engine, this.#ledger, spec);
+    yield* classic.events(context, { info, network }, signal);
   }
 
-  /** The image of a step that the builder has just told of, unless it was there before the build. */
-  async #noteStep(
-    owner: Owner,
-    said: string | undefined,
-    strangers: ReadonlySet<string>,
-  ): Promise<ImageFacts | null> {
-    const step = said === undefined ? null : stepOf(said);
-    const made = step === null ? null : await this.inspect(step);
-    if (made === null || strangers.has(made.id)) return null;
-    await this.#ledger.note(owner, { t: "step", id: made.id });
-    return made;
+  async checkName(reference: string): Promise<void> {
+    const there = await this.inspect(reference);
+    const borne = there?.names.includes(reference) === true;
+    if (borne && !isPassing(there) && this.#ledger.pulled[reference] === undefined)
+      throw taken(reference);
   }
 
   naming<T>(owner: Owner, reference: string, work: () => Promise<T>): Promise<T> {
@@ -169,8 +120,12 @@ export class AgentImages implements Images {
     });
   }
 
-  save(reference: string): Promise<Readable> {
-    return this.#engine.images.save(reference);
+  save(id: string): Promise<Readable> {
+    return this.#engine.images.save(id);
+  }
+
+  pruneCache(max_bytes: number): Promise<void> {
+    return this.#engine.images.prune(max_bytes);
   }
 
   async *push(
@@ -183,7 +138,8 @@ export class AgentImages implements Images {
       if (said.error !== undefined) yield { kind: "failed", message: said.error };
       const chunk = lines.next(said);
       if (chunk !== null) yield { kind: "output", chunk };
-      if (said.aux?.Digest !== undefined) yield { kind: "pushed", digest: said.aux.Digest };
+      if (typeof said.aux === "object" && said.aux.Digest !== undefined)
+        yield { kind: "pushed", digest: said.aux.Digest };
     }
   }
 
@@ -208,10 +164,11 @@ export class AgentImages implements Images {
   async clean(held: Held): Promise<void> {
     const notes = await this.#ledger.notes(held);
     if (notes.length === 0) return;
-    const cgroups = notes.flatMap((note) => (note.t === "build" ? [note.cgroup] : []));
+    const builds = notes.flatMap((note) => (note.t === "build" ? [note.cgroup] : []));
+    const cgroups = builds.filter((cgroup) => cgroup !== null);
     await this.#removeContainers(new Set(cgroups));
     // A build whose connection was cut may be in the middle of a step.
-    if (notes.filter(({ t }) => t === "ended").length < cgroups.length) await sleep(SETTLE_MS);
+    if (notes.filter(({ t }) => t === "ended").length < builds.length) await sleep(SETTLE_MS);
     for (const note of notes) if (note.t === "name") await this.#unname(note.reference, note.id);
     await insist(() => this.#engine.images.remove(builtImage(held)));
     await this.#removeSteps(notes.flatMap((note) => (note.t === "step" ? [note.id] : [])));
@@ -234,12 +191,7 @@ export class AgentImages implements Images {
         delete pulled[reference];
         return this.#ledger.keepPulled();
       }
-      const passing = there.names.some((name) => name.startsWith(OWN_NAMES));
-      if (!passing || attempt === NAME_TRIES)
-        throw new DockerError(
-          "conflict",
-          `the host has an image of its own that is named ${reference} (pulled or loaded there: \`docker rmi\` removes it)`,
-        );
+      if (!isPassing(there) || attempt === NAME_TRIES) throw taken(reference);
       await sleep(NAME_RETRY_MS);
     }
   }
@@ -294,42 +246,16 @@ export class AgentImages implements Images {
   }
 }
 
-/** Of this attempt alone, yet not its build's id: whoever has the id may read the build, and whoever pulls the image has this. */
-function markOf({ build, attempt }: Owner): string {
-  return createHash("sha256").update(`${build}-${attempt}`).digest("hex").slice(0, 32);
+/** An image that a build made, and that bears another name while it is pushed. */
+function isPassing({ names }: ImageFacts): boolean {
+  return names.some((name) => name.startsWith(OWN_NAMES));
 }
 
-function queryOf(
-  { owner, dockerfile, stage, args, labels, cache_from, limits }: ImageSpec,
-  cpus: number,
-  cgroup: string,
-  network: string,
-): BuildQuery {
-  const limit = (Name: string, value: number) => ({ Name, Soft: value, Hard: value });
-  return {
-    t: builtImage(owner),
-    dockerfile,
-    ...(stage !== null && { target: stage }),
-    buildargs: args,
-    // One label, since each is a step of its own: no two images are the same one.
-    labels: { ...labels, [MARK]: markOf(owner) },
-    // Layers of other builds are no business of this one, and none of its own outlive it.
-    ...(cache_from.length === 0 ? { nocache: true } : { cachefrom: JSON.stringify(cache_from) }),
-    rm: true,
-    forcerm: true,
-    version: "1",
-    networkmode: network,
-    cgroupparent: cgroup,
-    memory: limits.memory_bytes,
-    memswap: limits.memory_bytes,
-    cpuperiod: CPU_PERIOD,
-    cpuquota: Math.round(Math.min(limits.cpus, cpus) * CPU_PERIOD),
-    ulimits: JSON.stringify([
-      limit("nofile", OPEN_FILES),
-      limit("core", 0),
-      limit("fsize", limits.disk_bytes),
-    ]),
-  };
+function taken(reference: string): DockerError {
+  return new DockerError(
+    "conflict",
+    `the host has an image of its own that is named ${reference} (pulled or loaded there: \`docker rmi\` removes it)`,
+  );
 }
 
 /** Repository and tag of a name that has both. */

@@ -12,8 +12,8 @@ import * as z from "zod";
 import { writeWhole } from "../files.ts";
 
 const noteSchema = z.discriminatedUnion("t", [
-  /** A build is under way, whose containers are below this cgroup. */
-  z.object({ t: z.literal("build"), cgroup: z.string() }),
+  /** A build is under way, whose containers are below this cgroup; null for BuildKit's, which has none that we see. */
+  z.object({ t: z.literal("build"), cgroup: z.string().nullable() }),
   /** It has ended, and all its steps are noted. */
   z.object({ t: z.literal("ended") }),
   /** The image of one step. */

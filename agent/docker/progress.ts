@@ -14,7 +14,8 @@ export type Progress = {
   /** The end of it, told in the stream of an answer that began well. */
   error?: string;
   errorDetail?: { code?: number; message?: string };
-  aux?: { ID?: string; Digest?: string };
+  /** A text, in base64, where BuildKit traces what it does. */
+  aux?: { ID?: string; Digest?: string } | string;
 };
 
 /** Characters of one value; the engine passes on a container's output in pieces far smaller. */

@@ -15,9 +15,10 @@ import {
   TEMPORARY,
   WORKSPACE,
 } from "../workspace.ts";
+import { leftOut } from "./collect.ts";
 import { type Made, type RecipeContext, RecipeFailure } from "./contracts.ts";
 import type { GoCaches, OpenCaches } from "./go-caches.ts";
-import { type Collected, collect, judge, listed, publishable, strangers } from "./go-collect.ts";
+import { type Collected, collect, judge, publishable, strangers } from "./go-collect.ts";
 import { buildFailure, moduleFailure } from "./go-failures.ts";
 import { DEFAULT_SCRIPT, MAKE_SCRIPT, MODULES_SCRIPT } from "./go-scripts.ts";
 import type { GoRecipeSettings } from "./go-settings.ts";
@@ -199,10 +200,8 @@ export class GoBuild {
 
   async #report({ dropped }: Collected, wrong: string): Promise<void> {
     const warn = (msg: string) => this.#say(msg, { level: "warning" });
-    if (dropped.length > 0)
-      await warn(
-        `Left out of the archive: ${listed(dropped.map(({ name, why }) => `${name} (${why})`))}.`,
-      );
+    const left = leftOut(dropped);
+    if (left !== null) await warn(left);
     if (wrong !== "") await warn(`Not for this platform, but in the archive: ${wrong}.`);
   }
 

@@ -1,23 +1,13 @@
 /** From what a build left in its container to the files that are published. */
-import { mkdir, rm } from "node:fs/promises";
-import { ARCHIVE_ENTRIES, ARTIFACT_BYTES } from "../../shared/limits.ts";
+import { ARTIFACT_BYTES } from "../../shared/limits.ts";
 import { type GoTarget, goArchiveName, goExecutableName } from "../../shared/recipes/go.ts";
 import { digestFile, writeArchive } from "../archive.ts";
 import type { RunHandle } from "../docker/contracts.ts";
-import { ArchiveTooLarge, type Dropped, type Unpacked, unpack } from "../unpack.ts";
-import { OUTPUT } from "../workspace.ts";
+import { type Collected as CollectedFiles, collectOutput, listed } from "./collect.ts";
 import { type Made, RecipeFailure } from "./contracts.ts";
 import { describe, type Executable, HEADER_BYTES, isFor, readHeader } from "./go-header.ts";
 
-/** Bytes that the engine's tar may take beside the files: headers, long names, padding. */
-const TAR_OVERHEAD_BYTES = ARCHIVE_ENTRIES * 4096;
-/** Names that a log line or a reason lists. */
-const LISTED = 5;
-
-export type Collected = {
-  files: Unpacked<Executable | null>[];
-  dropped: Dropped[];
-};
+export type Collected = CollectedFiles<Executable | null>;
 
 /**
  * What a build is good for. `fits`: it holds an executable for the target, or a library and no program.
@@ -25,34 +15,20 @@ export type Collected = {
  */
 export type Verdict = "fits" | "plain" | "wrong" | "empty";
 
-/**
- * Takes what lies in the container's output folder to `folder`, which is emptied before.
- * @throws RecipeFailure artifact_too_large
- */
-export async function collect(
+/** Takes what the makefile or the default way left to `folder`. @throws RecipeFailure artifact_too_large */
+export function collect(
   handle: RunHandle,
   folder: string,
   signal: AbortSignal,
 ): Promise<Collected> {
-  await rm(folder, { recursive: true, force: true });
-  await mkdir(folder, { recursive: true, mode: 0o700 });
-  try {
-    return await unpack(await handle.get(OUTPUT, ARTIFACT_BYTES + TAR_OVERHEAD_BYTES), {
-      into: folder,
-      strip: 1,
-      max_bytes: ARTIFACT_BYTES,
-      max_files: ARCHIVE_ENTRIES,
-      head_bytes: HEADER_BYTES,
-      look: readHeader,
-      signal,
-    });
-  } catch (error) {
-    if (!(error instanceof ArchiveTooLarge)) throw error;
-    throw new RecipeFailure(
-      "artifact_too_large",
-      `${error.message}. Have the makefile remove what is not to be published.`,
-    );
-  }
+  const advice = "Have the makefile remove what is not to be published.";
+  return collectOutput(handle, {
+    folder,
+    head_bytes: HEADER_BYTES,
+    look: readHeader,
+    advice,
+    signal,
+  });
 }
 
 export function judge({ files }: Collected, target: Pick<GoTarget, "goos" | "goarch">): Verdict {
@@ -70,12 +46,6 @@ export function strangers({ files }: Collected, target: Pick<GoTarget, "goos" | 
     seen && !isFor(seen, target.goos, target.goarch) ? [`${name} is for ${describe(seen)}`] : [],
   );
   return listed(found);
-}
-
-/** A few of them, and how many more there are. */
-export function listed(items: readonly string[]): string {
-  const more = items.length - LISTED;
-  return `${items.slice(0, LISTED).join(", ")}${more > 0 ? ` and ${more} more` : ""}`;
 }
 
 /**

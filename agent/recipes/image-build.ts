@@ -5,15 +5,14 @@
 import { createReadStream } from "node:fs";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
-import { ARTIFACT_BYTES } from "../../shared/limits.ts";
 import {
-  IMAGE_TARBALL,
   type ImageCredential,
   type ImageTarget,
   imageCredentialSchema,
 } from "../../shared/recipes/image.ts";
-import { digestFile, writeGzip } from "../archive.ts";
+import { digestFile } from "../archive.ts";
 import {
+  type Builder,
   builtImage,
   type Chunk,
   DockerError,
@@ -22,17 +21,23 @@ import {
 } from "../docker/contracts.ts";
 import { showSize } from "../sizes.ts";
 import { checkoutFolder, fetchSource } from "../workspace.ts";
-import { type Made, type Outcome, type RecipeContext, RecipeFailure } from "./contracts.ts";
+import { type Outcome, type RecipeContext, RecipeFailure } from "./contracts.ts";
 import { writeContext } from "./image-context.ts";
-import { isProxyArgument, readDockerfile, refusedTriggers } from "./image-dockerfile.ts";
+import {
+  isBuilderArgument,
+  isProxyArgument,
+  readDockerfile,
+  refusedTriggers,
+} from "./image-dockerfile.ts";
 import { downloadTar } from "./image-download.ts";
 import { type BaseName, isAllowed, parseBaseName } from "./image-names.ts";
 import { pushImage } from "./image-push.ts";
 import type { ImageRecipeSettings } from "./image-settings.ts";
+import { saveTarball } from "./image-tarball.ts";
 
 /** Names that only the agent gives, while it builds. */
 const OWN_REGISTRY = "railhead.local";
-const NO_CREDENTIAL: ImageCredential = { registry: null, git: null };
+const NO_CREDENTIAL: ImageCredential = { registry: null, git: null, secrets: [] };
 
 /** What the context told. */
 type Prepared = {
@@ -66,25 +71,35 @@ export class ImageBuild {
 
   async make(): Promise<Outcome> {
     const { target, docker, owner } = this.#context;
-    const proxy = Object.keys(target.args).find(isProxyArgument);
-    if (proxy !== undefined)
-      throw new RecipeFailure(
-        "dockerfile_refused",
-        `The build argument ${proxy} is refused: the agent's owner decides about proxies.`,
-      );
+    this.#checkArguments();
     if (this.#name.registry === OWN_REGISTRY)
       throw new RecipeFailure("push_error", `${OWN_REGISTRY} is no registry: choose another name.`);
+    // Told before the work, rather than after it.
+    if (target.push) await docker.images.checkName(this.#name.name).catch(nameTaken);
     const prepared = await this.#context.phase("context", () => this.#prepare());
     await this.#context.phase("build", () => this.#build(prepared.images));
-    const shipped = await this.#context.phase(target.push ? "push" : "save", () =>
-      docker.images.naming(owner, this.#name.name, () => this.#ship()).catch(nameTaken),
+    const made = target.tarball
+      ? [await this.#context.phase("save", () => saveTarball(this.#context, this.#name))]
+      : [];
+    if (!target.push) return { made, repositories: prepared.repositories };
+    const digest = await this.#context.phase("push", () =>
+      docker.images.naming(owner, this.#name.name, () => this.#push()).catch(nameTaken),
     );
-    const { made, digest } = shipped;
-    return {
-      made,
-      repositories: prepared.repositories,
-      ...(digest !== null && { digest }),
-    };
+    return { made, repositories: prepared.repositories, digest };
+  }
+
+  #checkArguments(): void {
+    const { args } = this.#context.target;
+    const steering =
+      this.#settings.builder === "buildkit"
+        ? (name: string) => isProxyArgument(name) || isBuilderArgument(name)
+        : isProxyArgument;
+    const refused = Object.keys(args).find(steering);
+    if (refused !== undefined)
+      throw new RecipeFailure(
+        "dockerfile_refused",
+        `The build argument ${refused} is refused: the agent's owner decides about proxies and builders.`,
+      );
   }
 
   // ---- context --------------------------------------------------------------------------------------
@@ -147,7 +162,7 @@ export class ImageBuild {
       max_bytes: limits.disk_bytes,
       signal,
     });
-    const reading = readDockerfile(text, target.args);
+    const reading = readDockerfile(text, target.args, this.#settings.builder);
     if (reading.kind === "refused") throw new RecipeFailure("dockerfile_refused", reading.reason);
     return reading.images;
   }
@@ -157,7 +172,12 @@ export class ImageBuild {
   async #build(references: readonly string[]): Promise<null> {
     const { target, docker, owner } = this.#context;
     const bases = references.map((reference) => this.#allowed(reference));
-    const wanted = target.no_cache ? [] : target.cache_from;
+    const taken = target.no_cache ? [] : target.cache_from;
+    const wanted = this.#settings.builder === "buildkit" ? [] : taken;
+    if (wanted.length < taken.length)
+      await this.#context.say("No layers are taken from other images: BuildKit builds all anew.", {
+        level: "warning",
+      });
     const caches = wanted.map((reference) => this.#allowed(reference));
     const names = [...bases, ...caches].map(({ name }) => name);
     await docker.images.holding(names, async () => {
@@ -201,7 +221,8 @@ export class ImageBuild {
         throw new RecipeFailure("build_error", error.said);
       }
     }
-    const reason = refusedTriggers((await images.inspect(base.name))?.on_build ?? []);
+    const triggers = (await images.inspect(base.name))?.on_build ?? [];
+    const reason = refusedTriggers(triggers, this.#settings.builder);
     if (reason !== null)
       throw new RecipeFailure("dockerfile_refused", `The base image ${base.name}: ${reason}`);
   }
@@ -226,7 +247,18 @@ export class ImageBuild {
     const login = this.#loginFor(this.#name);
     await this.#context.say("building image...");
     const { max_bytes } = this.#settings;
-    const spec = { owner, dockerfile, stage, args, labels, cache_from, login, limits, max_bytes };
+    const spec: ImageSpec = {
+      owner,
+      builder: this.#builder(),
+      dockerfile,
+      stage,
+      args,
+      labels,
+      cache_from,
+      login,
+      limits,
+      max_bytes,
+    };
     const tar = createReadStream(this.#tar);
     let failure: RecipeFailure | null = null;
     try {
@@ -241,35 +273,29 @@ export class ImageBuild {
       );
     } finally {
       tar.destroy();
+      // What cannot be done now, an idle agent does.
+      if (spec.builder.kind === "buildkit")
+        await docker.images.pruneCache(this.#settings.cache_bytes).catch(() => {});
     }
     if (failure !== null) throw failure;
   }
 
-  // ---- push and tarball -----------------------------------------------------------------------------
+  #builder(): Builder {
+    const { builder, buildkit_network } = this.#settings;
+    if (builder === "classic") return { kind: "classic" };
+    return { kind: "buildkit", network: buildkit_network, secrets: this.#credential.secrets };
+  }
 
-  /** While the image bears its name on the host. */
-  async #ship(): Promise<{ made: Made[]; digest: string | null }> {
-    const { target, signal } = this.#context;
+  // ---- push -----------------------------------------------------------------------------------------
+
+  /** While the image bears its name on the host. @returns its digest */
+  async #push(): Promise<string> {
+    const { signal } = this.#context;
     signal.throwIfAborted();
-    const made = target.tarball ? [await this.#save()] : [];
-    if (!target.push) return { made, digest: null };
     await this.#context.say(`pushing ${this.#name.name}...`);
     const digest = await pushImage(this.#context, this.#name, this.#loginFor(this.#name));
     await this.#context.say(`pushed ${this.#name.repository}@${digest}`);
-    return { made, digest };
-  }
-
-  async #save(): Promise<Made> {
-    const { docker, folder, signal } = this.#context;
-    await this.#context.say("saving image...");
-    const file = join(folder, IMAGE_TARBALL);
-    const archive = await writeGzip(await docker.images.save(this.#name.name), file, signal);
-    if (archive.size > ARTIFACT_BYTES)
-      throw new RecipeFailure(
-        "artifact_too_large",
-        `The image's tarball has ${showSize(archive.size)}, more than the ${showSize(ARTIFACT_BYTES)} that can be published.`,
-      );
-    return { name: IMAGE_TARBALL, file, ...archive, content_type: "application/gzip" };
+    return digest;
   }
 
   /** The credential is for the registry that is pushed to, and for no other. */

@@ -1,15 +1,23 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { isProxyArgument, readDockerfile, refusedTriggers } from "./image-dockerfile.ts";
+import type { Builder } from "../docker/contracts.ts";
+import {
+  isBuilderArgument,
+  isProxyArgument,
+  readDockerfile,
+  refusedTriggers,
+} from "./image-dockerfile.ts";
 
-function images(text: string, args: Record<string, string> = {}): string[] {
-  const reading = readDockerfile(text, args);
+type Kind = Builder["kind"];
+
+function images(text: string, args: Record<string, string> = {}, kind: Kind = "classic"): string[] {
+  const reading = readDockerfile(text, args, kind);
   if (reading.kind === "refused") throw new Error(reading.reason);
   return reading.images;
 }
 
-function reason(text: string, args: Record<string, string> = {}): string {
-  const reading = readDockerfile(text, args);
+function reason(text: string, kind: Kind = "classic"): string {
+  const reading = readDockerfile(text, {}, kind);
   return reading.kind === "refused" ? reading.reason : "";
 }
 
@@ -56,7 +64,7 @@ const UNRESOLVED = [
 ];
 test("an image that is not known before the build is refused", () => {
   for (const text of UNRESOLVED) assert.match(reason(text), /not known before/, text);
-  assert.match(reason("FROM --platform=linux/arm64 a"), /BuildKit/);
+  assert.match(reason("FROM --platform=linux/arm64 a"), /flags of FROM/);
   assert.match(reason("FROM a b c"), /no FROM/);
   assert.match(reason("FROM a\nCOPY --from=$X / /"), /as it is/);
 });
@@ -71,6 +79,7 @@ const FETCHED = [
   'ADD ["h\\u0074tp://host/x", "/x"]',
   "ADD --chmod=7 --chown=1 http://host/x /x",
   "ADD git@github.com:a/b.git /x",
+  "ADD me@host:a/b.git /x",
   "ADD \\\nhttp://host/x /x",
   "ADD \\\n# comment\n\nhttp://host/x /x",
   "AD\\\nD http://host/x /x",
@@ -82,11 +91,12 @@ const FETCHED = [
 ];
 test("what the engine would fetch itself is refused, in every spelling", () => {
   for (const line of FETCHED)
-    assert.match(
-      reason(`FROM a\n${line}\n`),
-      /the engine itself|as it is, without|stand there/,
-      line,
-    );
+    for (const kind of ["classic", "buildkit"] as const)
+      assert.match(
+        reason(`FROM a\n${line}\n`, kind),
+        /the engine itself|as it is, without|stand there/,
+        line,
+      );
   assert.match(reason("# escape=`\nFROM a\nADD `\nhttp://host/x /x"), /the engine itself/);
 });
 
@@ -114,9 +124,12 @@ const HARMLESS = [
   "COPY $X 'y z' /x",
   "LABEL url=http://host ADD=http://host",
   "RUN echo $((1 << 2)) <<<word",
+  "RUN true && \\\n  { echo a; }",
 ];
 test("honest instructions are not refused", () => {
-  for (const line of HARMLESS) assert.equal(reason(`FROM a\n${line}\n`), "", line);
+  for (const line of HARMLESS)
+    for (const kind of ["classic", "buildkit"] as const)
+      assert.equal(reason(`FROM a\n${line}\n`, kind), "", line);
 });
 
 test("other frontends, here-documents and control characters are refused", () => {
@@ -131,15 +144,55 @@ test("other frontends, here-documents and control characters are refused", () =>
   assert.match(reason("# escape=x\nFROM a"), /escape/);
 });
 
+test("no comment, and no JSON, gives BuildKit another frontend", () => {
+  for (const text of [
+    "# syntax=evil\nFROM a",
+    "#!/bin/x\n# syntax=evil\nFROM a",
+    "//syntax=evil\nFROM a",
+    '{"syntax": "evil"}',
+    "\ufeff  // Syntax = evil\nFROM a",
+  ])
+    assert.match(reason(text, "buildkit"), /no other frontend/, text);
+});
+
+test("BuildKit's mounts are allowed but for keys of ours, and images that they name are found", () => {
+  const text = [
+    "FROM a AS first",
+    "RUN --mount=type=secret,id=token --mount=type=cache,target=/c --mount=type=tmpfs,target=/t x",
+    "RUN --mount=from=first,target=/f --mount=type=bind,From=registry.example/tools:1,target=/g x",
+  ].join("\n");
+  assert.deepEqual(images(text, {}, "buildkit"), ["a", "registry.example/tools:1"]);
+  for (const flag of [
+    "--mount=type=ssh",
+    "--mount=type=SSH",
+    "--network=host",
+    "--security=insecure",
+    "--mount=type=bind,from=$X",
+    '--mount="type=bind,from=x"',
+    "--mount=type=\\bind,from=x",
+  ]) {
+    assert.match(reason(`FROM a\nRUN ${flag} x`, "buildkit"), /flags of RUN|mount/, flag);
+    assert.match(
+      reason(`FROM a\nONBUILD RUN --mount=type=tmpfs ${flag} x`, "buildkit"),
+      /RUN|mount/,
+    );
+  }
+});
+
+test("an image that only an ONBUILD instruction of the Dockerfile names is found too", () => {
+  const text = "FROM a AS b\nONBUILD COPY --from=registry.example/tools:1 / /\nFROM b";
+  assert.deepEqual(images(text), ["a", "registry.example/tools:1"]);
+});
+
 test("a base image's triggers are read as the Dockerfiles that they are to the engine", () => {
-  assert.equal(refusedTriggers(["COPY . /app", "RUN make"]), null);
+  assert.equal(refusedTriggers(["COPY . /app", "RUN make"], "classic"), null);
   for (const trigger of [
     "ADD http://host/x /x",
     "RUN true\nADD http://host/x /x",
     "COPY --from=other/image / /",
     "# syntax=evil\nRUN x",
   ])
-    assert.notEqual(refusedTriggers(["RUN x", trigger]), null, trigger);
+    assert.notEqual(refusedTriggers(["RUN x", trigger], "classic"), null, trigger);
 });
 
 test("a reason quotes what it is about, on one line of bounded length", () => {
@@ -148,7 +201,9 @@ test("a reason quotes what it is about, on one line of bounded length", () => {
   assert.ok(said.length < 300);
 });
 
-test("build arguments that steer traffic are known by name", () => {
+test("build arguments that steer traffic, or the builder, are known by name", () => {
+  assert.ok(isBuilderArgument("BUILDKIT_SYNTAX") && isBuilderArgument("buildkit_x"));
+  assert.ok(!isBuilderArgument("BUILD"));
   assert.ok(isProxyArgument("HTTP_PROXY") && isProxyArgument("no_proxy"));
   assert.ok(!isProxyArgument("PROXY") && !isProxyArgument("VERSION"));
 });

@@ -4,6 +4,8 @@
  * differ, every reading must be harmless.
  */
 
+import type { Builder } from "../docker/contracts.ts";
+
 /** What a build needs of images besides its context, or why it is refused. */
 export type Reading =
   | { kind: "refused"; reason: string }
@@ -15,11 +17,16 @@ const QUOTED_CHARS = 120;
 const DIRECTIVE = /^#\s*([a-zA-Z][a-zA-Z0-9]*)\s*=\s*(.+?)\s*$/;
 /** A word that begins a heredoc, as a shell splits words. */
 const HEREDOC = /(?:^|\s)\d*<<-?[^<\s]/;
-const URL = /:\/\/|git@/i;
+/** BuildKit takes `user@host:path` for a repository too. */
+const URL = /:\/\/|git@|^[^/]+@[^/]+:/i;
 /** What a builder replaces or takes away before it looks at a source: variables, quotes and escapes. */
 const REWRITTEN = /[$"'\\`]/;
+/** Where newer BuildKits look for the name of another frontend: behind `//` and a first line of `#!` too, and in JSON. */
+const FRONTENDS = [/^\s*(?:#|\/\/)\s*syntax\s*=.*/im, /^\s*\{.*/];
 /** Build arguments that every step sees without asking, and that are no part of what a step's cache goes by. */
 const PROXIES = new Set(["http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "all_proxy"]);
+/** Mounts of a step: of `ssh` we have none to give. */
+const MOUNTS = new Set(["bind", "cache", "secret", "tmpfs"]);
 const NO_IMAGE = "scratch";
 const EMPTY = /^\s*(?:#.*)?$/;
 /** Some of them are blanks to the engine that are none to us. */
@@ -30,8 +37,17 @@ export function isProxyArgument(name: string): boolean {
   return PROXIES.has(name.toLowerCase());
 }
 
+/** A name of a build argument that would steer BuildKit itself: its frontend, its caches. */
+export function isBuilderArgument(name: string): boolean {
+  return /^buildkit_/i.test(name);
+}
+
 /** @param args build arguments of the request, which go before the Dockerfile's own defaults */
-export function readDockerfile(text: string, args: Readonly<Record<string, string>>): Reading {
+export function readDockerfile(
+  text: string,
+  args: Readonly<Record<string, string>>,
+  builder: Builder["kind"],
+): Reading {
   if (CONTROL.test(text)) return refused(text.slice(text.search(CONTROL)), "no control characters");
   const lines = text.replace(/^\ufeff/, "").split(/\r?\n/);
   const directives = directivesOf(lines);
@@ -41,6 +57,11 @@ export function readDockerfile(text: string, args: Readonly<Record<string, strin
         `# ${name}=${directives.get(name)}`,
         "this builder has no other frontend than its own: remove the line",
       );
+  if (builder === "buildkit")
+    for (const frontend of FRONTENDS) {
+      const [found] = frontend.exec(text.replace(/^\ufeff/, "")) ?? [];
+      if (found !== undefined) return refused(found, "this builder has no other frontend");
+    }
   const sign = directives.get("escape") ?? "\\";
   if (sign !== "\\" && sign !== "`")
     return refused(`# escape=${sign}`, "an escape character is \\ or `");
@@ -51,7 +72,7 @@ export function readDockerfile(text: string, args: Readonly<Record<string, strin
   for (const goesOn of [`${end}[ \\t]*$`, `(?:^|[^${end}])${end}[ \\t]*$`])
     for (const passed of [/^\s*(?:#.*)?$/, /^(?:#.*|\s*)$/]) {
       const instructions = instructionsOf(lines, { goesOn: new RegExp(goesOn), passed, sign });
-      const reading = readInstructions(instructions, args);
+      const reading = readInstructions(instructions, args, builder);
       if (reading.kind === "refused") return reading;
       images = [...new Set([...images, ...reading.images])];
     }
@@ -59,10 +80,13 @@ export function readDockerfile(text: string, args: Readonly<Record<string, strin
 }
 
 /** Why a base image's ONBUILD instructions are refused; null when they are harmless. */
-export function refusedTriggers(triggers: readonly string[]): string | null {
+export function refusedTriggers(
+  triggers: readonly string[],
+  builder: Builder["kind"],
+): string | null {
   for (const trigger of triggers) {
     // One trigger may hold several lines: the engine reads it as a Dockerfile.
-    const reading = readDockerfile(trigger, {});
+    const reading = readDockerfile(trigger, {}, builder);
     if (reading.kind === "refused") return reading.reason;
     if (reading.images.length > 0)
       return refused(trigger, "an ONBUILD instruction must name no image").reason;
@@ -109,13 +133,14 @@ function instructionsOf(lines: readonly string[], { goesOn, passed, sign }: Gram
 function readInstructions(
   instructions: readonly string[],
   args: Readonly<Record<string, string>>,
+  builder: Builder["kind"],
 ): Reading {
   const images: string[] = [];
   const stages = new Set<string>();
   const defaults = new Map<string, string>();
   let stage = -1;
   for (const instruction of instructions) {
-    const reason = refusedInstruction(instruction);
+    const reason = refusedInstruction(instruction, builder);
     if (reason !== null) return { kind: "refused", reason };
     const { name, rest } = split(instruction);
     if (name === "arg" && stage === -1) declare(rest, args, defaults);
@@ -126,9 +151,7 @@ function readInstructions(
       if (from.image !== NO_IMAGE && !stages.has(from.image.toLowerCase())) images.push(from.image);
       if (from.as !== null) stages.add(from.as.toLowerCase());
     }
-    if (name === "copy") {
-      const source = /(?:^|\s)--from=(\S+)/.exec(rest)?.[1];
-      if (source === undefined) continue;
+    for (const source of imagesOf(instruction)) {
       if (REWRITTEN.test(source)) return refused(instruction, "name the image as it is");
       const number = /^\d+$/.test(source) && Number(source) < stage;
       if (!number && !stages.has(source.toLowerCase())) images.push(source);
@@ -137,13 +160,57 @@ function readInstructions(
   return { kind: "ok", images };
 }
 
-/** Why one instruction is refused by itself, ONBUILD's inner one too. */
-function refusedInstruction(instruction: string): string | null {
+/** Stages and images that an instruction takes files from, ONBUILD's inner one too. */
+function imagesOf(instruction: string): string[] {
   const { name, rest } = split(instruction);
-  if (name === "onbuild") return refusedInstruction(rest);
+  if (name === "onbuild") return imagesOf(rest);
+  if (name === "copy") return /(?:^|\s)--from=(\S+)/.exec(rest)?.slice(1) ?? [];
+  if (name !== "run") return [];
+  return flagsOf(rest).flatMap((flag) => {
+    const from = mountOf(flag)?.get("from");
+    return from === undefined ? [] : [from];
+  });
+}
+
+/** Words before what an instruction is about. */
+function flagsOf(rest: string): string[] {
+  return /^(?:--\S+\s*)*/.exec(rest)?.[0].split(/\s+/).filter(Boolean) ?? [];
+}
+
+/** `--mount=key=value,key` by its keys; null for any other flag. */
+function mountOf(flag: string): Map<string, string> | null {
+  const [, settings] = /^--mount=(.*)$/i.exec(flag) ?? [];
+  if (settings === undefined) return null;
+  return new Map(
+    settings.split(",").map((setting) => {
+      const [key = "", ...value] = setting.split("=");
+      return [key.toLowerCase(), value.join("=")];
+    }),
+  );
+}
+
+/** Why a flag of RUN is refused, which only BuildKit has; null when it is harmless. */
+function refusedFlag(flag: string): string | null {
+  const mount = mountOf(flag);
+  if (mount === null) return "of the flags of RUN this agent takes --mount alone";
+  if (REWRITTEN.test(flag))
+    return "a mount must stand there as it is, without variables and quotes";
+  const type = mount.get("type")?.toLowerCase() ?? "bind";
+  return MOUNTS.has(type) ? null : `of mounts this agent has ${[...MOUNTS].join(", ")}`;
+}
+
+/** Why one instruction is refused by itself, ONBUILD's inner one too. */
+function refusedInstruction(instruction: string, builder: Builder["kind"]): string | null {
+  const { name, rest } = split(instruction);
+  if (name === "onbuild") return refusedInstruction(rest, builder);
   if (["run", "copy", "add"].includes(name) && HEREDOC.test(rest))
-    return refused(instruction, "here-documents need BuildKit, and this builder is the classic one")
+    return refused(instruction, "this agent takes no here-documents: put the lines into a file")
       .reason;
+  if (name === "run" && builder === "buildkit")
+    for (const flag of flagsOf(rest)) {
+      const reason = refusedFlag(flag);
+      if (reason !== null) return refused(instruction, reason).reason;
+    }
   if (name !== "add") return null;
   const sources = sourcesOf(rest);
   if (sources.some((source) => URL.test(source)))
@@ -177,7 +244,7 @@ function readFrom(
   defaults: ReadonlyMap<string, string>,
 ): { image: string; as: string | null } | { reason: string } {
   if (/^--/.test(rest))
-    return { reason: "flags of FROM need BuildKit, and this builder is the classic one" };
+    return { reason: "this agent builds for its own platform: leave the flags of FROM away" };
   const [, written, as] = /^(\S+)(?:\s+as\s+(\S+))?\s*$/i.exec(rest) ?? [];
   if (written === undefined) return { reason: "it is no FROM that this builder knows" };
   const image = substitute(written, defaults);

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { ImageTarget } from "../../shared/recipes/image.ts";
+import { targetNeeds } from "../../shared/recipes/index.ts";
 import { parseSettings } from "../config.ts";
 import { imageRecipe } from "./image.ts";
 import type { ImageRecipeSettings } from "./image-settings.ts";
@@ -22,8 +23,10 @@ const TARGET: ImageTarget = {
   visibility: "unlisted",
 };
 
-function refusal(target: Partial<ImageTarget>, settings: Partial<ImageRecipeSettings>) {
+function recipe(settings: Partial<ImageRecipeSettings>) {
   return imageRecipe({
+    builder: "classic",
+    buildkit_network: "none",
     git_image: "golang:1",
     remotes: { "github.com": "https://github.com" },
     allow_addresses: [],
@@ -33,7 +36,11 @@ function refusal(target: Partial<ImageTarget>, settings: Partial<ImageRecipeSett
     registries: [],
     cache_bytes: 0,
     ...settings,
-  }).refuses({ ...TARGET, ...target });
+  });
+}
+
+function refusal(target: Partial<ImageTarget>, settings: Partial<ImageRecipeSettings>) {
+  return recipe(settings).refuses({ ...TARGET, ...target });
 }
 
 test("an agent pushes to the registries that its owner named, or to all", () => {
@@ -60,6 +67,19 @@ test("an agent fetches from the git hosts that its owner named", () => {
     refusal({ source: { ...source, remote: "evil.example" } }, {}) ?? "",
     /evil\.example\/o\/r: its operator allows github\.com/,
   );
+});
+
+test("build secrets are for agents with BuildKit, which say so by a label", () => {
+  const target = { ...TARGET, secret_ids: ["token"] };
+  const [classic, buildkit] = [recipe({}), recipe({ builder: "buildkit" })];
+  assert.match(
+    classic.refuses(target) ?? "",
+    /no build secrets: it builds with the classic builder/,
+  );
+  assert.equal(buildkit.refuses(target), null);
+  assert.deepEqual(classic.labels?.(), {});
+  assert.deepEqual(buildkit.labels?.(), targetNeeds(target));
+  assert.deepEqual(targetNeeds(TARGET), {});
 });
 
 test("an owner who wants no image builds offers none", () => {

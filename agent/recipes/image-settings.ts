@@ -1,5 +1,9 @@
 /** What the operator decides about image builds. The agent's configuration maps to it. */
 export type ImageRecipeSettings = {
+  /** Which of the engine's builders. */
+  builder: "classic" | "buildkit";
+  /** Network of RUN steps that BuildKit runs; the classic builder has rules for it. */
+  buildkit_network: "none" | "bridge";
   /** Image with git that fetches sources which are commits. */
   git_image: string;
   /** Base URL, without a slash at its end, of each git host that may be built from. */
@@ -14,6 +18,6 @@ export type ImageRecipeSettings = {
   allow_from: readonly string[];
   /** Registries that may be pushed to; empty for all. */
   registries: readonly string[];
-  /** Bytes of pulled base images that stay between builds. */
+  /** Bytes of pulled base images that stay between builds; as many, of its own, BuildKit may keep. */
   cache_bytes: number;
 };

@@ -1,8 +1,17 @@
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
+import { createReadStream } from "node:fs";
+import { request } from "node:http";
+import { text } from "node:stream/consumers";
+import { after, before, describe, test } from "node:test";
 import { makeBaseImage } from "../../test/support/base-image.ts";
+import { DOCKER_SOCKET, engine } from "../../test/support/engine.ts";
 import { imagesWith } from "../../test/support/image-stack.ts";
-import { type ImageEnd, type ImageWorld, imageWorld } from "../../test/support/image-world.ts";
+import {
+  type ImageEnd,
+  type ImageRequest,
+  type ImageWorld,
+  imageWorld,
+} from "../../test/support/image-world.ts";
 import { builtImage } from "../docker/contracts.ts";
 import { RecipeFailure } from "./contracts.ts";
 
@@ -19,6 +28,17 @@ function pushed(image: string): Promise<string | null> {
 
 function lines({ log }: ImageEnd, stream: "stdout" | "stderr" = "stdout"): string[] {
   return log.filter((line) => line.stream === stream).map(({ msg }) => msg);
+}
+
+/** `docker load` */
+async function loadImage(file: string): Promise<void> {
+  const said = await new Promise<string>((resolve, reject) => {
+    const options = { socketPath: DOCKER_SOCKET, method: "POST", path: "/images/load" };
+    const call = request(options, (response) => resolve(text(response)));
+    call.on("error", reject);
+    createReadStream(file).pipe(call);
+  });
+  assert.match(said, /Loaded image/);
 }
 
 /** Asserts how a build failed, and that the host is as before. */
@@ -186,4 +206,75 @@ test("a context that is not what was posted is not built", async () => {
   const source = { kind: "context" as const, size: 3, sha256: "0".repeat(64) };
   const end = await world.build({ source, posted: "abc" });
   assertFailed(end, "storage", /damaged/);
+});
+
+test("a tarball takes no name on the host: loaded there, the same image is built again", async () => {
+  const image = world.name();
+  const context = `FROM ${world.base}\nRUN echo made >/made\n`;
+  const tarball = () => world.build({ image, context, push: false, tarball: true });
+  const first = await tarball();
+  assert.equal(first.failure, null, first.failure?.message);
+  const [made] = first.outcome?.made ?? [];
+  await loadImage(made?.file ?? "");
+  try {
+    const loaded = await world.docker.host.images.inspect(image);
+    assert.ok(loaded?.names.includes(image), "the tarball names its image");
+    assert.equal((await tarball()).failure, null);
+    assert.equal(await world.docker.host.imageId(image), loaded?.id);
+    const pushing = await world.build({ image, context });
+    assert.equal(pushing.failure?.class, "push_error");
+    assert.match(pushing.failure?.message ?? "", /an image of its own .* Choose another name/);
+    assert.deepEqual(pushing.log, [], "told before anything was done");
+  } finally {
+    await engine("DELETE", `/images/${image}`);
+  }
+});
+
+describe("with BuildKit", () => {
+  const settings = { builder: "buildkit" as const };
+  const buildkit = (request: ImageRequest) => world.build({ settings, ...request });
+
+  test("an image is built with a secret and pushed, and nothing stays on the host", async () => {
+    const image = world.name();
+    const value = "secret-of-this-build";
+    const end = await buildkit({
+      image,
+      context: {
+        Dockerfile: `FROM ${world.base}\nCOPY file /\nRUN --mount=type=secret,id=token cat /file /run/secrets/token\n`,
+        file: "content\n",
+      },
+      credential: { secrets: [{ id: "token", value: `${value}\n` }] },
+      secret_ids: ["token"],
+      cache_from: [image],
+    });
+    assert.equal(end.failure, null, end.failure?.message);
+    assert.ok(lines(end).includes("content") && lines(end).includes(value));
+    assert.ok(lines(end).some((line) => /^#\d+ \[\d\/\d\] COPY file \/$/.test(line)));
+    assert.ok(end.log.some(({ msg, level }) => level === "warning" && /No layers/.test(msg)));
+    assert.equal(end.outcome?.digest, await pushed(image));
+    assert.deepEqual(end.left, []);
+  });
+
+  test("a base image comes from the private registry, for those who have the login", async () => {
+    const base = world.name();
+    const made = await buildkit({ image: base, context: `FROM ${world.base}\nRUN echo x >/s\n` });
+    assert.equal(made.failure, null, made.failure?.message);
+    const context = `FROM ${world.base}\nRUN --mount=from=${base},target=/b cat /b/s >/s\nCOPY --from=${base} /s /t\n`;
+    const end = await buildkit({ context });
+    assert.equal(end.failure, null, end.failure?.message);
+    const login = { registry: null };
+    const stranger = await buildkit({ context, credential: login, push: false, tarball: true });
+    assertFailed(stranger, "build_error", /unauthorized|authentication|no basic auth/);
+    await world.docker.host.images.trim(0);
+  });
+
+  test("a failing step, a refused mount, and an argument that steers the builder end the build", async () => {
+    const fails = await buildkit({ context: `FROM ${world.base}\nRUN exit 42\n` });
+    assertFailed(fails, "build_error", /exit code: 42/);
+    const ssh = await buildkit({ context: `FROM ${world.base}\nRUN --mount=type=ssh true\n` });
+    assertFailed(ssh, "dockerfile_refused", /of mounts this agent has bind, cache, secret, tmpfs/);
+    const args = { BUILDKIT_SYNTAX: "evil/frontend" };
+    const steered = await buildkit({ context: `FROM ${world.base}\n`, args });
+    assertFailed(steered, "dockerfile_refused", /BUILDKIT_SYNTAX/);
+  });
 });

@@ -1,5 +1,6 @@
 /** The `image` recipe on the agent: from a context to an image in a registry, a tarball of it, or both. */
 import {
+  BUILDKIT_LABEL,
   DOCKER_HUB,
   type ImageTarget,
   imageRepository,
@@ -14,13 +15,22 @@ export function imageRecipe(settings: ImageRecipeSettings): Recipe<ImageTarget> 
     name: "image",
     images: () => [settings.git_image],
     refuses: (target) => refusal(target, settings),
+    labels: () => (settings.builder === "buildkit" ? BUILDKIT_LABEL : {}),
     make: (context) => new ImageBuild(context, settings).make(),
-    idle: ({ docker }) => docker.images.trim(settings.cache_bytes),
+    async idle({ docker }) {
+      await docker.images.trim(settings.cache_bytes);
+      if (settings.builder === "buildkit") await docker.images.pruneCache(settings.cache_bytes);
+    },
   };
 }
 
-function refusal(target: ImageTarget, { remotes, registries }: ImageRecipeSettings): string | null {
-  const { source, image, push } = target;
+function refusal(
+  target: ImageTarget,
+  { builder, remotes, registries }: ImageRecipeSettings,
+): string | null {
+  const { source, image, push, secret_ids = [] } = target;
+  if (secret_ids.length > 0 && builder === "classic")
+    return "this agent has no build secrets: it builds with the classic builder (image.builder)";
   if (source.kind === "git" && !Object.hasOwn(remotes, source.remote))
     return `this agent does not build ${imageRepository(target)}: its operator allows ${
       Object.keys(remotes).join(", ") || "no git host at all"

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import type { RecipeName } from "../../shared/recipes/index.ts";
 import type { AgentSettings } from "../config.ts";
 import type { Recipe } from "./contracts.ts";
+import { erlangRecipe } from "./erlang.ts";
 import { goRecipe } from "./go.ts";
 import { imageRecipe } from "./image.ts";
 
@@ -11,8 +12,17 @@ export function recipes(
   settings: AgentSettings,
   home: string,
 ): Partial<Record<RecipeName, Recipe>> {
-  const { images, remotes, allow_addresses, goproxy, goprivate, gosumdb, build_network, cache } =
-    settings;
+  const {
+    images,
+    remotes,
+    hex,
+    allow_addresses,
+    goproxy,
+    goprivate,
+    gosumdb,
+    build_network,
+    cache,
+  } = settings;
   const { enabled, ...image } = settings.image;
   return {
     go: goRecipe({
@@ -24,6 +34,9 @@ export function recipes(
       build_network,
       cache,
       folder: join(home, "go"),
+    }),
+    ...(Object.keys(images.erlang).length > 0 && {
+      erlang: erlangRecipe({ images: images.erlang, remotes, hex }),
     }),
     ...(enabled && {
       image: imageRecipe({ git_image: images.go, remotes, allow_addresses, ...image }),

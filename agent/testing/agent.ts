@@ -21,6 +21,7 @@ const FACTS: HostFacts = {
   cpus: 2,
   memory_bytes: 2 ** 34,
   cgroup_version: "2",
+  cgroup_driver: "cgroupfs",
   live_restore: true,
   userns: true,
   seccomp: true,
@@ -98,18 +99,22 @@ export async function serviceOf(
     capacity?: number;
     once?: boolean;
     recipe?: Recipe;
+    /** As the settings file has them. */
+    settings?: Record<string, unknown>;
   } = {},
 ): Promise<{ service: Service; lines: string[] }> {
   const lines: string[] = [];
-  const settings: AgentSettings = parseSettings({ capacity: options.capacity ?? 4 }, (key) => key);
+  const raw = { capacity: options.capacity ?? 4, ...options.settings };
+  const settings: AgentSettings = parseSettings(raw, (key) => key);
   const identity = await loadIdentity(home);
+  const only = options.recipe ?? recipe(make);
   const service = new Service({
     ports: machine(identity),
     home,
     identity,
     settings,
     docker: options.docker ?? emptyEngine(),
-    recipes: { go: options.recipe ?? recipe(make) },
+    recipes: { [only.name]: only },
     once: options.once ?? false,
     log: createLogger({ json: true, write: (line) => lines.push(line) }),
   });

@@ -11,8 +11,10 @@ export const NO_IMAGES: Images = {
   isGuarded: () => false,
   holding: (_references, work) => work(),
   build: none,
+  checkName: never,
   naming: never,
   save: never,
   push: none,
   trim: async () => {},
+  pruneCache: async () => {},
 };

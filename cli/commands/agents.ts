@@ -27,7 +27,6 @@ export function row(agent: AgentView, now: number): string[] {
       : `cordoned: ${cordoned.replace(/^cordoned */, "")}`,
     unwell === null ? "" : `unwell: ${unwell}`,
   ];
-  const seen = agent.last_seen === null ? Number.NaN : Date.parse(agent.last_seen);
   return [
     agent.name,
     agent.pool,
@@ -36,9 +35,15 @@ export function row(agent: AgentView, now: number): string[] {
     agent.recipes.join(","),
     labels.join(","),
     agent.version ?? "-",
-    Number.isNaN(seen) ? "never" : `${duration(Math.max(0, now - seen))} ago`,
+    lastSeen(agent, now),
     notes.filter((note) => note !== "").join("; "),
   ];
+}
+
+function lastSeen({ last_seen }: AgentView, now: number): string {
+  return last_seen === null
+    ? "never"
+    : `${duration(Math.max(0, now - Date.parse(last_seen)))} ago`;
 }
 
 const DONE: Record<AgentAction, string> = {
@@ -48,13 +53,25 @@ const DONE: Record<AgentAction, string> = {
   remove: "is removed: its key is worth nothing any more",
 };
 
+/** What an act comes to, to follow the agent's name; `now` in milliseconds since the epoch. */
+export function outcome(action: AgentAction, agent: AgentView, now: number): string {
+  if (action !== "uncordon" && action !== "drain") return DONE[action];
+  if (agent.status !== "connected") {
+    const then = action === "drain" ? "ends" : "gets work again";
+    return `is not connected (last seen: ${lastSeen(agent, now)}) and ${then} when it is back`;
+  }
+  if (action === "uncordon" && agent.unwell !== null)
+    return `gets work again when it is well; now ${agent.unwell}`;
+  return DONE[action];
+}
+
 /** Acts on an agent by its id, or by its name where only one pool has it. */
 export async function actOnAgent(
   action: AgentAction,
   agent: string,
   options: GlobalOptions & { reason?: string },
 ): Promise<void> {
-  await (await openEdge(options)).actOnAgent(agent, action, options.reason);
+  const after = await (await openEdge(options)).actOnAgent(agent, action, options.reason);
   if (options.json) print(JSON.stringify({ agent, action }));
-  else say(`${agent} ${DONE[action]}.`);
+  else say(`${agent} ${outcome(action, after, Date.now())}.`);
 }

@@ -4,6 +4,7 @@ import { resolve } from "node:path";
 import * as z from "zod";
 import { buildIdSchema } from "../../shared/builds.ts";
 import { IMAGE_TARBALL, parseImageName } from "../../shared/recipes/image.ts";
+import { readSecrets } from "../build-secrets.ts";
 import { listContext, locateDockerfile, packContext } from "../context.ts";
 import type { EdgeClient } from "../edge-client.ts";
 import { CliError, EXIT } from "../errors.ts";
@@ -19,6 +20,7 @@ export type ImageBuildOptions = GlobalOptions & {
   file?: string;
   buildArg: string[];
   label: string[];
+  secret: string[];
   target?: string;
   cache: boolean;
   cacheFrom: string[];
@@ -34,20 +36,18 @@ type Accepted = z.infer<typeof acceptedSchema>;
 export async function buildImage(given: string, options: ImageBuildOptions): Promise<void> {
   const folder = resolve(given);
   const query = await queryOf(folder, options);
-  const login = await loginFor(options);
+  const headers = { ...(await loginFor(options)), ...(await secretsFor(options)) };
   const client = await openEdge(options);
-  const accepted = await send(client, folder, query, login);
+  const accepted = await send(client, folder, query, headers);
   if (!options.wait) {
     print(options.json ? JSON.stringify(accepted) : accepted.build_id);
     return say(`Follow it: railhead logs -f ${accepted.build_id}`);
   }
-  const record = await followToEnd(client, accepted.build_id);
+  const record = await followToEnd(client, accepted.build_id, later(client, accepted, options));
   if (options.json) print(JSON.stringify(record));
   requireSuccess(record);
-  if (options.output !== undefined) {
-    const url = `/builds/${record.build_id}/files/${IMAGE_TARBALL}`;
-    await getUrl(client, url, { output: options.output });
-  }
+  if (options.output !== undefined)
+    await getUrl(client, tarballPath(record.build_id), { output: options.output });
   if (options.json || record.digest === null) return;
   const toStdout = options.output !== "-";
   (toStdout ? print : say)(record.digest);
@@ -71,15 +71,33 @@ async function queryOf(folder: string, options: ImageBuildOptions): Promise<URLS
   ];
   if (options.target !== undefined) pairs.push(["target", options.target]);
   for (const arg of options.buildArg) pairs.push(["build_arg", withValue(arg)]);
-  for (const label of options.label)
-    pairs.push(["label", label.includes("=") ? label : `${label}=`]);
+  for (const label of options.label) pairs.push(["label", withLabel(label)]);
   for (const image of options.cacheFrom) pairs.push(["cache_from", image]);
   return new URLSearchParams(pairs);
 }
 
+function tarballPath(id: string): string {
+  return `/builds/${id}/files/${IMAGE_TARBALL}`;
+}
+
+/** What is left to do for whoever does not wait. */
+function later({ url }: EdgeClient, { build_id }: Accepted, { output }: ImageBuildOptions): string {
+  if (output === undefined) return "";
+  const to = output === "-" ? "" : ` -o ${output}`;
+  return `\n  fetch, once it has succeeded: curl -f${to} ${url}${tarballPath(build_id)}`;
+}
+
 /** As with docker: a name alone stands for what it is in the environment. */
 function withValue(arg: string): string {
+  if (arg.startsWith("=") || arg === "")
+    throw new CliError(`--build-arg ${arg}: it takes name=value, or a name.`, EXIT.usage);
   return arg.includes("=") ? arg : `${arg}=${process.env[arg] ?? ""}`;
+}
+
+function withLabel(label: string): string {
+  if (label.startsWith("=") || label === "")
+    throw new CliError(`--label ${label}: it takes name=value, or a name.`, EXIT.usage);
+  return label.includes("=") ? label : `${label}=`;
 }
 
 async function loginFor({ tag }: ImageBuildOptions): Promise<Record<string, string>> {
@@ -95,11 +113,18 @@ async function loginFor({ tag }: ImageBuildOptions): Promise<Record<string, stri
   return { "railhead-registry-authorization": `Basic ${pair}` };
 }
 
+/** In a header, where nothing writes it down: no part of the URL. */
+async function secretsFor({ secret }: ImageBuildOptions): Promise<Record<string, string>> {
+  if (secret.length === 0) return {};
+  const secrets = JSON.stringify(await readSecrets(secret, process.env));
+  return { "railhead-build-secrets": Buffer.from(secrets).toString("base64") };
+}
+
 async function send(
   client: EdgeClient,
   folder: string,
   query: URLSearchParams,
-  login: Record<string, string>,
+  headers: Record<string, string>,
 ): Promise<Accepted> {
   const files = await listContext(folder, query.get("dockerfile_path") ?? "");
   const status = new StatusLine();
@@ -110,7 +135,7 @@ async function send(
   });
   try {
     const response = await client.request("POST", `/api/images?${query}`, {
-      headers: { "content-type": "application/gzip", ...login },
+      headers: { "content-type": "application/gzip", ...headers },
       body,
     });
     say(`Sent ${files.length} entries of ${folder}, ${size(sent)}.`);

@@ -4,14 +4,18 @@ import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { CliError } from "../errors.ts";
 
-/** Recipes with a builder image. */
-const RECIPES = ["go"] as const;
+/** Versions of Erlang/OTP that a stack's agents build for: the distribution has packages of them. */
+const OTP_MAJORS = ["25", "27"] as const;
 
 /** Said where we had to start the engine. */
 export const ENGINE_STAYS =
   "The Docker engine did not run and was started; it stays. To stop it: sudo systemctl stop docker, or sudo kill $(cat /var/run/docker.pid).";
 
-export type Images = Record<(typeof RECIPES)[number], string>;
+export type Images = {
+  go: string;
+  /** By OTP major. */
+  erlang: Readonly<Record<string, string>>;
+};
 
 /** Makes sure that an engine answers; whether it had to be started. Throws CliError. */
 export async function readyEngine(
@@ -24,20 +28,25 @@ export async function readyEngine(
 
 /** Makes sure that the builder images are on the host; their references. Throws CliError. */
 export async function readyImages(root: string, interrupt: AbortSignal): Promise<Images> {
-  const references: Partial<Images> = {};
-  for (const recipe of RECIPES)
-    references[recipe] = await script(root, "prepare.sh", [recipe], interrupt);
-  return references as Images;
+  const prepare = (...args: string[]) => script(root, "prepare.sh", args, interrupt);
+  const [go, ...erlang] = await Promise.all([
+    prepare("go"),
+    ...OTP_MAJORS.map((major) => prepare("erlang", major)),
+  ]);
+  return {
+    go,
+    erlang: Object.fromEntries(OTP_MAJORS.map((major, at) => [major, erlang[at] as string])),
+  };
 }
 
 /** The agent's settings (agent/agent.example.toml) that name these images. */
-export function imageSettings(images: Images): Record<string, string> {
-  return Object.fromEntries(
-    Object.entries(images).map(([recipe, reference]) => [
-      `RAILHEAD_AGENT_IMAGES_${recipe.toUpperCase()}`,
-      reference,
-    ]),
-  );
+export function imageSettings({ go, erlang }: Images): Record<string, string> {
+  return {
+    RAILHEAD_AGENT_IMAGES_GO: go,
+    RAILHEAD_AGENT_IMAGES_ERLANG: Object.entries(erlang)
+      .map(([major, reference]) => `${major}=${reference}`)
+      .join(","),
+  };
 }
 
 /** Runs a script with its messages on our stderr; the last line of its stdout. */

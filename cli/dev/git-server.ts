@@ -1,8 +1,8 @@
 /**
  * A git host of our own for the demo and the tests: smart HTTP (protocol v0 to v2) over
- * `git http-backend`, read-only, optionally behind credentials.
+ * `git http-backend`, read-only, optionally behind credentials; and single files of a commit, as hosts serve them.
  */
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { existsSync } from "node:fs";
 import {
   createServer,
@@ -55,6 +55,8 @@ export type GitServer = {
 const CGI_HEADER_BYTES = 64 * 1024;
 /** The only two things a reader asks for. */
 const ROUTE = /^\/(.+?)(?:\.git)?\/(info\/refs|git-upload-pack)$/;
+/** One file of a commit: GitLab's address, Gitea's, GitHub's. */
+const RAW = /^\/(.+?)\/(?:-\/raw|raw\/commit|raw)\/([0-9a-f]{40})\/([A-Za-z0-9._/-]+)$/;
 
 /** Listens until `close`. Rejects when the port is taken. */
 export async function startGitServer(options: GitServerOptions): Promise<GitServer> {
@@ -65,8 +67,10 @@ export async function startGitServer(options: GitServerOptions): Promise<GitServ
     const url = new URL(request.url ?? "/", "http://git");
     const route = parseRoute(url.pathname);
     const authorization = request.headers.authorization ?? null;
+    const file = RAW.exec(url.pathname);
+    const repository = route?.repository ?? file?.[1];
     const authorized =
-      route === null || mayRead(options.credentials, route.repository, authorization);
+      repository === undefined || mayRead(options.credentials, repository, authorization);
     response.on("close", () =>
       requests.push({
         method: request.method ?? "",
@@ -79,6 +83,8 @@ export async function startGitServer(options: GitServerOptions): Promise<GitServ
     if (!authorized) {
       response.writeHead(401, { "www-authenticate": 'Basic realm="git"' });
       response.end("Authentication is needed.\n");
+    } else if (file !== null && isSafe(file[1] as string)) {
+      sendFile(join(options.root, `${file[1]}.git`), `${file[2]}:${file[3]}`, response);
     } else if (route === null || !existsSync(join(options.root, `${route.repository}.git`))) {
       response.writeHead(404).end("Repository not found.\n");
     } else if (route.service === "info/refs" && url.search !== "?service=git-upload-pack") {
@@ -123,8 +129,24 @@ function parseRoute(pathname: string): Route | null {
   }
   const [, repository, service] = ROUTE.exec(path) ?? [];
   if (repository === undefined || service === undefined) return null;
-  const safe = repository.split("/").every((name) => /^[A-Za-z0-9_][A-Za-z0-9._-]*$/.test(name));
-  return safe ? { repository, service } : null;
+  return isSafe(repository) ? { repository, service } : null;
+}
+
+function isSafe(repository: string): boolean {
+  return repository.split("/").every((name) => /^[A-Za-z0-9_][A-Za-z0-9._-]*$/.test(name));
+}
+
+/** `object` is `commit:path`. */
+function sendFile(repository: string, object: string, response: ServerResponse): void {
+  execFile(
+    "git",
+    ["-c", "safe.directory=*", "--git-dir", repository, "cat-file", "blob", object],
+    { encoding: "buffer" },
+    (error, content) => {
+      if (error === null) response.writeHead(200, { "content-type": "text/plain" }).end(content);
+      else response.writeHead(404).end("File not found.\n");
+    },
+  );
 }
 
 function mayRead(

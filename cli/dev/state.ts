@@ -12,7 +12,7 @@ import { parentOf, startOf } from "./processes.ts";
 /** Worker secrets that a stack makes itself when it is given none. */
 const MADE = ["RAILHEAD_TOKEN", "RAILHEAD_SECRET"] as const;
 /** Worker secrets that are passed on when the environment has them. */
-const PASSED_ON = ["GIT_SECRET", "PEROKU_TOK"] as const;
+const PASSED_ON = ["GIT_SECRET", "PEROKU_TOK", "RAILHEAD_MAIL_TOKEN"] as const;
 /** Settings of the Worker (wrangler.toml, [vars]) that the environment may change. */
 const SETTINGS = [
   "RAILHEAD_REMOTES",
@@ -21,6 +21,8 @@ const SETTINGS = [
   "RAILHEAD_RATE_PER_MINUTE",
   "RAILHEAD_QUEUE_LIMIT",
   "RAILHEAD_POOLS",
+  "RAILHEAD_MAIL_URL",
+  "RAILHEAD_MAIL_FROM",
 ] as const;
 
 /** Milliseconds a stack that is ending on the same folder is waited for. */

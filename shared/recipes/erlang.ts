@@ -96,7 +96,12 @@ export function erlangTargetKey({ asked, erl }: ErlangTarget): string {
 
 /** Each build of a package is a publication of its own: a rebuild leaves the old bytes alone. */
 export function erlangPublicationKey(target: ErlangTarget, build: string): string {
-  return target.asked.kind === "erts" ? erlangTargetKey(target) : `erlang/build/${build}`;
+  return target.asked.kind === "erts" ? erlangTargetKey(target) : packageKey(build);
+}
+
+/** Where the package that `build` made is published. */
+export function packageKey(build: string): string {
+  return `erlang/build/${build}`;
 }
 
 export function erlangArtifactPath({ asked, erl }: ErlangTarget, build: string): string {

@@ -17,6 +17,11 @@ const DEFAULT_TAG = "latest";
 /** Characters of all build arguments, and of all labels, as JSON: they must fit the frame that assigns the build. */
 const SETTINGS_CHARS = 32_768;
 
+/** Label of agents that build with BuildKit. */
+export const BUILDKIT_LABEL = { buildkit: "yes" };
+/** Characters of all build secrets, as JSON: tokens and keys. In base64 they must fit a header (16 KiB, as proxies have it). */
+export const SECRETS_CHARS = 8_192;
+
 /** Docker's grammar: a host, with a port where it has one. */
 const REGISTRY =
   /^(?:[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?)(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?)*(?::\d{1,5})?$/;
@@ -65,6 +70,11 @@ const reference = z
   .string()
   .max(REFERENCE_CHARS)
   .refine((text) => parseImageName(text) !== null, "is no name of an image");
+
+/** By which a Dockerfile names a secret (`--mount=type=secret,id=…`). */
+export const secretIdSchema = z
+  .string()
+  .regex(/^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$/, "is no id of a secret");
 
 /** Where the context comes from. It never travels through an object: the edge keeps it in R2, or the agent fetches it. */
 export const imageSourceSchema = z.discriminatedUnion("kind", [
@@ -118,6 +128,8 @@ export const imageTargetSchema = z.object({
   labels: settings,
   no_cache: z.boolean(),
   cache_from: z.array(reference).max(8),
+  /** Ids of the secrets that came with it; their values are part of the credential. */
+  secret_ids: z.array(secretIdSchema).max(32).optional(),
   /** Whoever knows the build's id may see it; it is in no list. */
   visibility: z.literal("unlisted"),
 });
@@ -130,8 +142,15 @@ export const imageCredentialSchema = z.object({
   registry: z.object({ username: z.string(), password: z.string() }).nullable(),
   /** Authorization value for the git host. */
   git: z.string().nullable(),
+  /** What steps may read while they run. */
+  secrets: z.array(z.object({ id: secretIdSchema, value: z.string() })).default([]),
 });
 export type ImageCredential = z.infer<typeof imageCredentialSchema>;
+
+/** Labels that an agent must have to build it. */
+export function imageNeeds({ secret_ids = [] }: ImageTarget): Record<string, string> {
+  return secret_ids.length > 0 ? BUILDKIT_LABEL : {};
+}
 
 export function imageTargetKey({ job }: Pick<ImageTarget, "job">): string {
   return `image/${job}`;

@@ -10,7 +10,7 @@ import {
   erlangRepository,
   erlangTargetKey,
   erlangTargetSchema,
-  type PackageFacts,
+  type Package,
   packageOf,
 } from "./erlang.ts";
 import {
@@ -26,6 +26,7 @@ import {
   imageCommit,
   imageFilePath,
   imageLogParams,
+  imageNeeds,
   imageRepository,
   imageTargetKey,
   imageTargetSchema,
@@ -62,7 +63,8 @@ export function targetCommit(target: Target): string | null {
 
 /** Labels that an agent must have to build it. */
 export function targetNeeds(target: Target): Record<string, string> {
-  return target.recipe === "erlang" ? erlangNeeds(target) : {};
+  if (target.recipe === "erlang") return erlangNeeds(target);
+  return target.recipe === "image" ? imageNeeds(target) : {};
 }
 
 /** Whether a build of it publishes files: an image may end in its registry alone, an app runs on its host. */
@@ -107,7 +109,8 @@ export type Place = {
   variant: string | null;
 };
 
-export function placeOf(target: Target, facts: PackageFacts | null): Place {
+/** `shown`: what is known of a package by now. */
+export function placeOf(target: Target, shown: Package | null): Place {
   if (target.recipe === "go")
     return {
       repository: goRepository(target),
@@ -135,7 +138,7 @@ export function placeOf(target: Target, facts: PackageFacts | null): Place {
       version: String(target.generation),
       variant: null,
     };
-  const found = packageOf(target, facts);
+  const found = shown ?? packageOf(target, null);
   if (found === null)
     return {
       repository: null,

@@ -2,10 +2,9 @@
  * `npm run faults`: breaks the real stack in every way that we promise to survive, and checks after each that the
  * invariants I1 to I9 hold. Exit status 1 when one does not.
  */
-import { readdir } from "node:fs/promises";
-import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { AREAS, type FaultCase } from "./case.ts";
+import { allCases } from "./all-cases.ts";
+import { AREAS } from "./case.ts";
 import { Runner } from "./runner.ts";
 import { heading, type Outcome, row, summary } from "./table.ts";
 
@@ -67,18 +66,6 @@ for (const { name, result, reasons } of outcomes)
 say(summary(outcomes));
 if (options.json) console.log(JSON.stringify(outcomes, null, 2));
 process.exit(left.length > 0 || outcomes.some(({ result }) => result === "VIOLATED") ? 1 : 0);
-
-/** Every file of cases/ gives its own. */
-async function allCases(): Promise<FaultCase[]> {
-  const folder = join(import.meta.dirname, "cases");
-  const files = (await readdir(folder)).filter((name) => name.endsWith(".ts"));
-  const modules: { cases: FaultCase[] }[] = await Promise.all(
-    files.map((name) => import(join(folder, name))),
-  );
-  return modules
-    .flatMap((module) => module.cases)
-    .sort((a, b) => AREAS.indexOf(a.area) - AREAS.indexOf(b.area));
-}
 
 function parseOptions() {
   try {

@@ -266,4 +266,15 @@ export const HOLES: readonly Hole[] = [
       },
     ],
   },
+  {
+    name: "follow-up-under-no-id",
+    rule: "8: a message between objects is idempotent, however often it is sent",
+    edits: [
+      {
+        file: "worker/core/target.ts",
+        find: "request.id ?? this",
+        replace: "this",
+      },
+    ],
+  },
 ];

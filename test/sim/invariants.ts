@@ -38,6 +38,8 @@ export class Invariants {
   readonly builds = new Map<string, Known>();
   /** Whether an agent was stopped by its owner in the middle of its work. */
   interrupted = false;
+  /** Builds that others led to. */
+  followers = 0;
   /** Called when an attempt begins in place of `before`, which was the newest for `newest_ms`. */
   onBegin: (build: string, before: number, newest_ms: number) => void = () => {};
   readonly #kernel: Kernel;
@@ -202,6 +204,7 @@ export class Invariants {
         for (const secret of secrets)
           if (row.includes(secret)) this.#wrong(`I5: ${secret} is in ${name}: ${row}`);
     this.#catalogued();
+    this.#followed();
     for (const { id, outcome, class: end, started } of this.builds.values()) {
       if (outcome === "cancelled" && !users.cancelled.has(id) && !this.interrupted)
         this.#wrong(`I1: ${id} was cancelled by nobody`);
@@ -224,6 +227,27 @@ export class Invariants {
     for (const { id, outcome } of this.builds.values())
       if (states.get(id) !== outcome)
         this.#wrong(`rule 8: ${id} is ${outcome}, the catalog says ${states.get(id)}`);
+  }
+
+  /** Each build that another one led to was opened, once, for that one's sake, and has its end. */
+  #followed(): void {
+    const followers = new Set<string>();
+    for (const [id, { storage }] of this.#edge.builds) {
+      if (!this.builds.has(id)) continue;
+      const [row] = storage.peek<{ follows: string }>("SELECT follows FROM build");
+      for (const { name, build_id } of JSON.parse(row?.follows ?? "[]")) {
+        followers.add(build_id);
+        if (!this.builds.get(build_id)?.outcome)
+          this.#wrong(`rule 8: ${id} leads to ${name}, whose build ${build_id} has no end`);
+      }
+    }
+    for (const [id, { storage }] of this.#edge.builds) {
+      if (!this.builds.has(id)) continue;
+      const [row] = storage.peek<{ target: string }>("SELECT target FROM build");
+      const { depth = 0 } = JSON.parse(row?.target ?? "{}").asked ?? {};
+      if (depth > 0 && !followers.has(id)) this.#wrong(`rule 8: no build led to ${id}`);
+      if (depth > 0) this.followers += 1;
+    }
   }
 
   #publication(key: string, manifest: Manifest): void {

@@ -49,6 +49,7 @@ function countsOf({ faults, users, invariants, hosts }: World): Record<string, n
     if (started > 1) add("builds with several attempts");
   }
   add("builds", invariants.builds.size);
+  if (invariants.followers > 0) add("builds that others led to", invariants.followers);
   for (const { engine } of hosts)
     for (const [what, n] of Object.entries(engine.counts)) add(`containers ${what}`, n);
   for (const host of hosts) for (const status of host.exits) add(`agent exits ${status}`);

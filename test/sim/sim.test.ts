@@ -33,6 +33,7 @@ const OTHERS = [
   "cancel: publishing",
   "cancel: already_ended",
   "builds with several attempts",
+  "builds that others led to",
   "containers adopted",
   "containers found_ended",
   "containers paused",

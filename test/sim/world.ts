@@ -18,6 +18,8 @@ const POOL = "default";
 const EDGE_URL = "https://edge.example/";
 /** Milliseconds until a supervisor starts an agent again. */
 const RESTART_MS = { least: 500, most: 8_000 };
+/** The number of the target that is a package. */
+const PACKAGE = 1;
 
 /** What a run found wrong: the first counts, the rest may follow from it. */
 export class Violation extends Error {
@@ -151,7 +153,24 @@ export class World {
   }
 }
 
+/** What people ask for: mostly programs, one package that leads to others. */
 export function targetOf(number: number, visibility: "public" | "private"): Target {
+  if (number === PACKAGE && visibility === "public")
+    return {
+      recipe: "erlang",
+      asked: {
+        kind: "package",
+        remote: "git.example",
+        path: ["owner", "package"],
+        namespace: "owner",
+        name: "package",
+        ref: null,
+        notify: false,
+        depth: 0,
+      },
+      erl: null,
+      visibility,
+    };
   return {
     recipe: "go",
     remote: "git.example",

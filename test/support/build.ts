@@ -1,17 +1,22 @@
 import assert from "node:assert/strict";
 import type { AttemptDown, AttemptUp } from "../../shared/protocol.ts";
+import type { ErlangTarget } from "../../shared/recipes/erlang.ts";
 import type { GoTarget } from "../../shared/recipes/go.ts";
 import { type Target, targetKey } from "../../shared/recipes/index.ts";
 import { BuildCore } from "../../worker/core/build.ts";
+import type { Mailer } from "../../worker/core/build-ports.ts";
 import type {
   BuildRequest,
+  BuildSummary,
   EnqueueAnswer,
   Job,
   LogPage,
   QueuePlace,
+  TargetAnswer,
 } from "../../worker/core/contracts.ts";
 import { manifestKey } from "../../worker/core/manifest.ts";
 import type { Ticket } from "../../worker/core/ticket.ts";
+import { openCatalog } from "./catalog.ts";
 import { virtualPorts } from "./ports.ts";
 import { MemoryStore, sha256 } from "./store.ts";
 
@@ -19,6 +24,16 @@ export const BUILD_ID = "0123456789abcdef0123456789abcdef";
 export const AGENT = { agent: "default.00000000000000a1", name: "smithy", instance: "p1" };
 /** The place of a build that starts as soon as an agent takes it. */
 export const NEXT: QueuePlace = { position: 1, expected_wait_ms: 0, why: null, held_back: [] };
+const WAITING: BuildSummary = {
+  build_id: "",
+  state: "queued",
+  class: null,
+  reason: null,
+  position: null,
+  queue: null,
+  attempt: 0,
+  commit: null,
+};
 const OTHER_AGENT = { agent: "default.00000000000000b2", name: "forge", instance: "p2" };
 
 export const TARGET: GoTarget = {
@@ -32,6 +47,22 @@ export const TARGET: GoTarget = {
   commit: "c".repeat(40),
   visibility: "public",
   advertised: true,
+};
+
+export const PACKAGE: ErlangTarget = {
+  recipe: "erlang",
+  asked: {
+    kind: "package",
+    remote: "github.com",
+    path: ["acme", "web"],
+    namespace: "acme",
+    name: "web",
+    ref: null,
+    notify: true,
+    depth: 0,
+  },
+  erl: null,
+  visibility: "public",
 };
 
 export function requestOf(more: Partial<BuildRequest> = {}, target: Target = TARGET): BuildRequest {
@@ -58,6 +89,15 @@ export class BuildWorld {
   readonly closed: { attempt: number; code: number; reason: string }[] = [];
   readonly jobs: Job[] = [];
   readonly told: { verb: string; body: unknown }[] = [];
+  /** What other objects know, and what was asked of Targets. */
+  readonly catalog = openCatalog().store;
+  readonly requests: BuildRequest[] = [];
+  answer: (request: BuildRequest) => TargetAnswer = (request) => ({
+    kind: "admitted",
+    build: { ...WAITING, build_id: request.id ?? "" },
+  });
+  /** What the next objects are given to send mail with. */
+  mail: Mailer | null = null;
   admission: () => EnqueueAnswer = () => ({ kind: "ok", place: NEXT });
   /** What `timer.after` was asked for, to be fired by `fireTimers`. */
   readonly #timers = new Set<() => void>();
@@ -98,6 +138,7 @@ export class BuildWorld {
         sign: async (ticket) => JSON.stringify(ticket),
         digest: async (text) => sha256(text),
       },
+      mail: this.mail,
       sockets: {
         send: (attempt, frame) => this.sent.push({ attempt, frame }),
         close: (attempt, code, reason) => this.closed.push({ attempt, code, reason }),
@@ -129,6 +170,26 @@ export class BuildWorld {
           await aCallTakesTime();
           alive();
           this.told.push({ verb: "catalog", body: record.state });
+          this.catalog.builds.put(record);
+        },
+        claim: async (claim) => {
+          await aCallTakesTime();
+          alive();
+          return this.catalog.packages.claim(claim);
+        },
+        packages: async (query) => {
+          await aCallTakesTime();
+          return this.catalog.packages.packages(query);
+        },
+      }),
+      poolFor: (recipe) => `pool of ${recipe}`,
+      target: (key) => ({
+        request: async (request) => {
+          await aCallTakesTime();
+          alive();
+          assert.equal(key, request.key);
+          this.requests.push(request);
+          return this.answer(request);
         },
       }),
       background: (work) => {

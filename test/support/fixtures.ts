@@ -104,6 +104,7 @@ export const LAYOUTS = {
   held: HELD,
   "held-2": HELD,
   "held-3": HELD,
+  "held-4": HELD,
   stubborn: STUBBORN,
   "stubborn-2": STUBBORN,
 } satisfies Record<string, Files>;

@@ -135,6 +135,7 @@ const SAMPLES: Readonly<Record<string, string>> = {
   GOOS: "linux",
   GOARCH: "amd64",
   version: "v1.0.0",
+  otp: "99",
   file: "nothing_linux_amd64.tar.gz",
   name: "hostile",
   pool: "hostile",

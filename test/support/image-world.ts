@@ -116,10 +116,12 @@ export async function imageWorld(): Promise<ImageWorld> {
         target,
         folder,
         posted,
-        credentials: [JSON.stringify({ registry: login, git: null, ...credential })],
+        credentials: [JSON.stringify({ registry: login, git: null, secrets: [], ...credential })],
         ...(permit && { permit }),
       });
       const recipe = imageRecipe({
+        builder: "classic",
+        buildkit_network: "none",
         git_image: docker.image,
         remotes: {},
         allow_addresses: [],

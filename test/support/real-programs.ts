@@ -69,6 +69,27 @@ export const REAL_PROGRAMS: Record<"goawk" | "webhook" | "fzf", RealProgram> = {
 
 export type RealProgramName = keyof typeof REAL_PROGRAMS;
 
+/** Erlang applications. */
+export const REAL_PACKAGES = {
+  /** Both erlang.mk and rebar.config: its erlang.mk does not know OTP 27. */
+  jose: {
+    package: "erlang-jose",
+    file: "erlang-jose_1.11.10.orig.tar.gz",
+    sha256: "8c5b01e67fa4a300b79240c03090c98b30e86a2dbf814807f0908655e1491765",
+  },
+  /** rebar3, with a parse transform, a rebar.config.script and goldrush 0.1.9 from Hex. */
+  lager: {
+    package: "erlang-lager",
+    file: "erlang-lager_3.9.2.orig.tar.gz",
+    sha256: "d35670b63d64196ac05bde66e08279730bd6561f18ec5df5f3795769b9071731",
+  },
+  goldrush: {
+    package: "erlang-goldrush",
+    file: "erlang-goldrush_0.2.0.orig.tar.gz",
+    sha256: "74621753efbb420e293292d383db7cf84abfe18dff3adc4b8c825aeed9a75d45",
+  },
+} satisfies Record<string, Orig>;
+
 /** File that lists what a cached module proxy must hold. */
 const SUMS = "SHA256SUMS";
 /** File in the proxy's folder for the program that uses it. */
@@ -90,13 +111,13 @@ export class RealPrograms implements AsyncDisposable {
 
   /** Puts the program's sources into the new folder `into`, with the hashes of the modules we can give it. */
   async unpack(name: RealProgramName, into: string): Promise<void> {
-    await this.#extract(name, into);
+    await this.unpackOrig(REAL_PROGRAMS[name].orig, into);
     if (REAL_PROGRAMS[name].modules.length > 0)
       await copyFile(join(await this.moduleProxy(name), GO_SUM), join(into, GO_SUM));
   }
 
-  async #extract(name: RealProgramName, into: string): Promise<void> {
-    const { orig } = REAL_PROGRAMS[name];
+  /** Puts an upstream tarball's files into the new folder `into`. */
+  async unpackOrig(orig: Orig, into: string): Promise<void> {
     const tarball = await cached(
       orig.file,
       async (path) => (await sha256File(path).catch(() => null)) === orig.sha256,
@@ -112,7 +133,7 @@ export class RealPrograms implements AsyncDisposable {
     return await cached(`modules-${name}-${orig.sha256.slice(0, 12)}`, sumsHold, async (proxy) => {
       const work = await mkdtemp(join(tmpdir(), "railhead-modules-"));
       try {
-        await this.#extract(name, join(work, "program"));
+        await this.unpackOrig(orig, join(work, "program"));
         await (await this.#open()).unpack(modules, work);
         await mkdir(proxy);
         const goMod = await readFile(join(work, "program/go.mod"), "utf8");

@@ -1,10 +1,12 @@
 /**
  * What every refusal of the edge must be: a problem (RFC 9457) with a stable code and a sentence that helps; on the
- * paths of tutum-builder, its own shape.
+ * paths of tutum-builder and of coon, their own shapes.
  */
 import { bodyOf, type RawAnswer } from "./raw-http.ts";
 
 const TUTUM_PATH = / \/api\/v1(?:\/|$)/;
+const COON_PATH =
+  / \/(?:(?:buildAsync|buildSync|rebuild|callback|search|versions|last_builds|download|get|build_log|download_erts|badge)(?![\w.-])|builds\/?(?:\.|%2e)?(?:[ ?]|$))/i;
 
 /** What is wrong with an answer that should be a refusal: empty when nothing is. `what` was asked. */
 export function faultsOf(what: string, answer: RawAnswer | null): string[] {
@@ -17,9 +19,10 @@ export function faultsOf(what: string, answer: RawAnswer | null): string[] {
   try {
     const problem = JSON.parse(body) as Record<string, unknown>;
     const tutum = TUTUM_PATH.test(what) && "Error" in problem;
-    const sentence = tutum ? problem.Error : problem.detail;
+    const coon = COON_PATH.test(what) && problem.result === false;
+    const sentence = tutum ? problem.Error : coon ? problem.response : problem.detail;
     if (String(sentence ?? "").length < 10) found.push("no sentence");
-    if (!tutum) {
+    if (!tutum && !coon) {
       if (!/^[a-z0-9_]+$/.test(String(problem.code))) found.push(`code ${problem.code}`);
       if (problem.status !== status) found.push(`a body for status ${problem.status}`);
     }

@@ -1,13 +1,12 @@
 /** docs/reliability.md: every proof that it names is there. */
 import assert from "node:assert/strict";
-import { readdirSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import type { FaultCase } from "../faults/case.ts";
+import { allCases } from "../faults/all-cases.ts";
 import { HOLES } from "../sim/holes.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
-const CASES = join(ROOT, "test/faults/cases");
 const PAGE = readFileSync(join(ROOT, "docs/reliability.md"), "utf8");
 const QUOTED = /"([^"]+)"/g;
 
@@ -30,10 +29,7 @@ test("every test that the page names is in its file", () => {
 });
 
 test("every fault that the page names is a case of the suite", async () => {
-  const modules = await Promise.all(
-    readdirSync(CASES).map((file): Promise<{ cases: FaultCase[] }> => import(join(CASES, file))),
-  );
-  const cases = new Set(modules.flatMap((module) => module.cases.map(({ name }) => name)));
+  const cases = new Set((await allCases()).map(({ name }) => name));
   const proofs = named(/^faults? "/);
   assert.ok(proofs.length > 15);
   for (const { names } of proofs)

@@ -89,7 +89,12 @@ test("health, version and readiness need no token", async () => {
   line.socket.terminate();
   await until("not ready", async () => (await fetch(`${base}/readyz`)).status === 503);
   const problem = await json<{ detail: string }>(await fetch(`${base}/readyz`), 503);
-  assert.match(problem.detail, /^0 of 1 agents/);
+  const time = String.raw`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ`;
+  const unnamed = new RegExp(`^0 of 1 agents [^;]*; one was last seen at ${time}\\. "railhead`);
+  assert.match(problem.detail, unnamed);
+  const headers = { authorization: `Bearer ${ADMIN}` };
+  const named = await json<{ detail: string }>(await fetch(`${base}/readyz`, { headers }), 503);
+  assert.match(named.detail, new RegExp(`; ready was last seen at ${time}[;.]`));
 });
 
 test("metrics parse as Prometheus text", async () => {
@@ -105,6 +110,34 @@ test("metrics parse as Prometheus text", async () => {
 test("the list of builds is public, paged and checks what it is asked", async () => {
   const page = await json<{ builds: unknown[] }>(await fetch(`${base}/api/builds?limit=1`), 200);
   assert.ok(Array.isArray(page.builds));
-  for (const query of ["limit=0", "limit=x", "state=odd", "cursor=%00"])
-    assert.equal((await fetch(`${base}/api/builds?${query}`)).status, 400, query);
+  for (const query of [
+    "limit=0",
+    "limit=x",
+    "state=odd",
+    "name=",
+    `version=${"v".repeat(300)}`,
+    `q=${"w".repeat(300)}`,
+    "all=maybe",
+    "namespace=a&namespace=b",
+  ]) {
+    const refused = await json<{ code: string; member: string }>(
+      await fetch(`${base}/api/builds?${query}`),
+      400,
+    );
+    assert.equal(refused.code, "bad_query", query);
+    assert.equal(refused.member, query.split("=")[0], query);
+  }
+  assert.equal((await fetch(`${base}/api/builds?cursor=%00`)).status, 400);
+  const odd = ["q=%00", "q=%22%20OR%20*", "q=", "name=%00", "version=%27%20OR%201--", "q=a&name=b"];
+  for (const query of odd)
+    assert.equal((await fetch(`${base}/api/builds?${query}`)).status, 200, query);
+});
+
+test("only the admin's token lists what is not public", async () => {
+  assert.equal((await fetch(`${base}/api/builds?all=true`)).status, 401);
+  const body = JSON.stringify({ scope: "build", name: "curious" });
+  const made = await operator.call("/api/tokens", { method: "POST", body });
+  const { token } = await json<{ token: string }>(made, 201);
+  assert.equal((await operator.call("/api/builds?all=true", { token })).status, 403);
+  assert.equal((await operator.call("/api/builds?all=true")).status, 200);
 });

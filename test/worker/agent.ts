@@ -17,6 +17,9 @@ import {
 import type { Target } from "../../shared/recipes/index.ts";
 import { ADMIN_TOKEN } from "./edge.ts";
 
+/** What the agent's host has: Erlang packages are built for these versions, images with secrets too. */
+const LABELS = { erlang: "25,27", buildkit: "yes" };
+
 /** A socket whose frames wait until they are asked for. */
 export class Frames<Down extends { t: string }, Up> {
   readonly socket: WebSocket;
@@ -97,7 +100,7 @@ export async function startAgent(
     body: JSON.stringify({
       name: `agent-${randomBytes(4).toString("hex")}`,
       pool: "default",
-      labels: {},
+      labels: LABELS,
       public_key: { kty, crv, x },
     }),
   });
@@ -125,8 +128,8 @@ export async function startAgent(
     instance,
     engine: randomBytes(8).toString("hex"),
     capacity,
-    labels: {},
-    recipes: ["go", "image"],
+    labels: LABELS,
+    recipes: ["go", "image", "erlang"],
     unwell: null,
     draining: false,
     held: [],

@@ -11,6 +11,9 @@ export const ADMIN_TOKEN = "admin-token-of-the-tests-0123456789";
 /** The git host's name in paths. */
 export const REMOTE = "git.example";
 
+// The local runtime would ask a host of Cloudflare where this machine is, and wait where there is no network.
+process.env.CLOUDFLARE_CF_FETCH_ENABLED = "false";
+
 export type Edge = {
   /** `http://127.0.0.1:port` */
   url: string;
@@ -41,10 +44,15 @@ type R2Like = {
   list(options: { prefix: string }): Promise<{ objects: { key: string }[] }>;
 };
 
-/** Starts it; `vars` are settings of the Worker beside the tests' own. */
-export async function startEdge(
-  options: { vars?: Record<string, string>; credentials?: GitServerOptions["credentials"] } = {},
-): Promise<Edge> {
+export type EdgeOptions = {
+  /** Settings of the Worker beside the tests' own. */
+  vars?: Record<string, string>;
+  /** Its optional secrets. */
+  secrets?: Record<string, string>;
+  credentials?: GitServerOptions["credentials"];
+};
+
+export async function startEdge(options: EdgeOptions = {}): Promise<Edge> {
   const root = await mkdtemp(join(tmpdir(), "railhead-edge-"));
   const git = await startGitServer(
     options.credentials === undefined ? { root } : { root, credentials: options.credentials },
@@ -53,7 +61,11 @@ export async function startEdge(
     workers: [
       {
         configPath: join(import.meta.dirname, "../../wrangler.toml"),
-        secrets: { RAILHEAD_TOKEN: ADMIN_TOKEN, RAILHEAD_SECRET: "s".repeat(44) },
+        secrets: {
+          RAILHEAD_TOKEN: ADMIN_TOKEN,
+          RAILHEAD_SECRET: "s".repeat(44),
+          ...options.secrets,
+        },
         vars: {
           // Nothing listens on port 9.
           RAILHEAD_REMOTES: `${REMOTE}=${git.url} github.com=${git.url} other.example=http://127.0.0.1:9`,
@@ -63,7 +75,16 @@ export async function startEdge(
       },
     ],
   });
-  const { url } = await server.listen();
+  const close = async () => {
+    await server.close();
+    await git.close();
+    await rm(root, { recursive: true });
+  };
+  const { url } = await server.listen().catch(async (error: unknown) => {
+    // Else the git host would keep a test that has failed from ending.
+    await close();
+    throw error;
+  });
   const { ARTIFACTS } = await server.getWorker<{ ARTIFACTS: R2Like }>().getEnv();
   const base = url.href.replace(/\/$/, "");
   return {
@@ -73,11 +94,7 @@ export async function startEdge(
     bucket: ARTIFACTS,
     call: (path, init) => fetch(`${base}${path}`, { redirect: "manual", ...init }),
     publish: (publication) => publish(ARTIFACTS, publication),
-    async close() {
-      await server.close();
-      await git.close();
-      await rm(root, { recursive: true });
-    },
+    close,
   };
 }
 

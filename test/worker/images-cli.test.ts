@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
+import { once } from "node:events";
 import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -38,14 +40,16 @@ describe("railhead image build", { timeout: 120_000 }, () => {
     await rm(folder, { recursive: true });
   });
 
+  const environment = () => ({
+    PATH: process.env.PATH,
+    HOME: folder,
+    DOCKER_CONFIG: folder,
+    RAILHEAD_URL: world.edge.url,
+    FROM_ENVIRONMENT: "here",
+  });
+
   function railhead(...args: string[]): Promise<Ran> {
-    const env = {
-      PATH: process.env.PATH,
-      HOME: folder,
-      DOCKER_CONFIG: folder,
-      RAILHEAD_URL: world.edge.url,
-      FROM_ENVIRONMENT: "here",
-    };
+    const env = environment();
     return run(process.execPath, [MAIN, "image", "build", ...args], { cwd: folder, env });
   }
 
@@ -58,7 +62,7 @@ describe("railhead image build", { timeout: 120_000 }, () => {
     assert.equal((attempt.target as ImageTarget).image, `${IMAGE}:latest`);
     assert.deepEqual(
       attempt.credentials.map((one) => JSON.parse(one)),
-      [{ registry: { username: "u", password: "secret-word" }, git: null }],
+      [{ registry: { username: "u", password: "secret-word" }, git: null, secrets: [] }],
     );
     await attempt.say(["Step 1/2 : FROM scratch"]);
     await attempt.finish({ outcome: "succeeded", digest: DIGEST });
@@ -100,6 +104,49 @@ describe("railhead image build", { timeout: 120_000 }, () => {
     await attempt.finish({ outcome: "succeeded", digest: DIGEST });
   });
 
+  test("sends secrets from a file and from the environment, and shows none", async () => {
+    await writeFile(join(folder, "key"), "line one\nline two\n");
+    const secrets = ["--secret", "id=key,src=key", "--secret", "id=FROM_ENVIRONMENT"];
+    const running = railhead(
+      "app",
+      "-t",
+      IMAGE,
+      ...secrets,
+      "--secret",
+      "id=c,env=FROM_ENVIRONMENT",
+    );
+    const attempt = await world.agent.attempt();
+    const { secret_ids } = attempt.target as ImageTarget;
+    assert.deepEqual(secret_ids, ["key", "FROM_ENVIRONMENT", "c"]);
+    assert.deepEqual(JSON.parse(attempt.credentials[0] ?? "").secrets, [
+      { id: "key", value: "line one\nline two\n" },
+      { id: "FROM_ENVIRONMENT", value: "here" },
+      { id: "c", value: "here" },
+    ]);
+    await attempt.finish({ outcome: "succeeded", digest: DIGEST });
+    const { code, stderr } = await running;
+    assert.equal(code, 0, stderr);
+    assert.doesNotMatch(stderr, /line one/);
+  });
+
+  test("left by Ctrl-C, it says how to fetch the file later", async () => {
+    const args = [MAIN, "image", "build", "app", "-t", IMAGE, "-o", "later.tar.gz"];
+    const cli = spawn(process.execPath, args, { cwd: folder, env: environment() });
+    let stderr = "";
+    cli.stderr.on("data", (chunk) => {
+      stderr += chunk;
+    });
+    const attempt = await world.agent.attempt();
+    await attempt.say(["working"]);
+    await until("it follows", () => stderr.includes("working"));
+    cli.kill("SIGINT");
+    const [code] = await once(cli, "close");
+    assert.equal(code, 130, stderr);
+    const file = `${world.edge.url}/builds/${attempt.build}/files/image.tar.gz`;
+    assert.ok(stderr.includes(`curl -f -o later.tar.gz ${file}\n`), stderr);
+    await attempt.finish({ outcome: "succeeded", digest: DIGEST });
+  });
+
   test("a build that fails exits 1 and says why", async () => {
     const running = railhead("app", "-t", IMAGE);
     const attempt = await world.agent.attempt();
@@ -132,6 +179,12 @@ describe("railhead image build", { timeout: 120_000 }, () => {
       [["app", "-t", IMAGE, "-f", "config.json"], /outside/],
       [["app", "-t", IMAGE, "--no-push"], /--output/],
       [["app", "-t", IMAGE, "--no-wait", "-o", "x"], /--no-wait/],
+      [["app", "-t", IMAGE, "--build-arg", "=x"], /--build-arg =x: it takes name=value/],
+      [["app", "-t", IMAGE, "--label", "=x"], /--label =x: it takes name=value/],
+      [["app", "-t", IMAGE, "--secret", "id=a,src=nowhere"], /nowhere cannot be read/],
+      [["app", "-t", IMAGE, "--secret", "id=NOT_SET"], /NOT_SET is not set/],
+      [["app", "-t", IMAGE, "--secret", "src=key"], /id=… is missing/],
+      [["app", "-t", IMAGE, "--secret", "id=a,value=b"], /it takes id, src and env/],
     ] as const) {
       const { code, stderr } = await railhead(...args);
       assert.equal(code, 2, stderr);
@@ -139,7 +192,7 @@ describe("railhead image build", { timeout: 120_000 }, () => {
     }
     const refused = await railhead("app", "-t", IMAGE, "--build-arg", "a b=c");
     assert.equal(refused.code, 3);
-    assert.match(refused.stderr, /build_args/);
+    assert.match(refused.stderr, /build_arg\./);
     await until("no context is left", async () => (await world.contexts()).length === 0);
   });
 });

@@ -48,7 +48,11 @@ describe("an image's context", { timeout: 120_000 }, () => {
 
     test("swapped, missing or empty parts are refused, and leave no context behind", async () => {
       const tar = await tarOf({ Dockerfile: DOCKERFILE });
-      await assertRefused(await world.send(form(["Json", json()], ["TarFile", tar])), 400, /JSON/);
+      await assertRefused(
+        await world.send(form(["Json", json()], ["TarFile", tar])),
+        400,
+        /first the tar, then the JSON/,
+      );
       await assertRefused(await world.send(form(["TarFile", tar])), 400, INSUFFICIENT);
       await assertRefused(
         await world.send(form(["TarFile", ""], ["Json", json()])),
@@ -200,6 +204,49 @@ describe("an image's context", { timeout: 120_000 }, () => {
       const attempt = await world.agent.attempt();
       assert.ok((await world.contextOf(attempt, attempt.target as ImageTarget)).equals(bytes));
       await attempt.finish({ outcome: "succeeded", digest: DIGEST });
+    });
+
+    test("comes with build secrets in a header: an agent with BuildKit gets them, nobody sees them", async () => {
+      const secrets = { NPM_TOKEN: "s3cret-wörd\n", key: "k".repeat(8_000) };
+      const header = (value: unknown) => ({
+        "railhead-build-secrets": Buffer.from(JSON.stringify(value)).toString("base64"),
+      });
+      const response = await raw(`image=${IMAGE}`, "x", header(secrets));
+      assert.equal(response.status, 202, await response.clone().text());
+      const attempt = await world.agent.attempt();
+      const { secret_ids } = attempt.target as ImageTarget;
+      assert.deepEqual(secret_ids, ["NPM_TOKEN", "key"]);
+      assert.deepEqual(JSON.parse(attempt.credentials[0] ?? "").secrets, [
+        { id: "NPM_TOKEN", value: secrets.NPM_TOKEN },
+        { id: "key", value: secrets.key },
+      ]);
+      const shown = [attempt.target, await world.text(`/builds/${attempt.build}`)];
+      assert.doesNotMatch(JSON.stringify(shown), /s3cret|kkkk/);
+      await attempt.finish({ outcome: "succeeded", digest: DIGEST });
+      for (const [value, message] of [
+        [{ a: "x".repeat(9_000) }, /^Railhead-Build-Secrets: they have at most 8192/],
+        [{ "a b": "x" }, /^Railhead-Build-Secrets.*no id of a secret/],
+        [["x"], /JSON object of strings, in base64/],
+        [{ a: 1 }, /JSON object of strings, in base64/],
+      ] as const) {
+        const problem = await problemOf(await raw(`image=${IMAGE}`, "x", header(value)));
+        assert.equal(problem.status, 400);
+        assert.match(String(problem.detail), message);
+        assert.doesNotMatch(String(problem.detail), /xxxx/);
+      }
+      const torn = { "railhead-build-secrets": "%%%" };
+      assert.equal((await problemOf(await raw(`image=${IMAGE}`, "x", torn))).code, "bad_header");
+    });
+
+    test("is refused in the words of the query", async () => {
+      for (const [query, message] of [
+        ["image=A B", /^image: "A B" is no name/],
+        [`image=${IMAGE}&build_arg=a b=c`, /^build_arg/],
+        [`image=${IMAGE}&label=a b=c`, /^label/],
+        [`image=${IMAGE}&target=--x`, /^target/],
+        [`image=${IMAGE}&dockerfile_path=../x`, /^dockerfile_path/],
+      ] as const)
+        assert.match(String((await problemOf(await raw(query, "x"))).detail), message);
     });
 
     test("is refused as a problem that says why", async () => {

@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
 import { after, before, describe, test } from "node:test";
+import { parseBuildId } from "../../shared/builds.ts";
 import { until } from "../support/until.ts";
-import { problemOf } from "./edge.ts";
+import { ADMIN_TOKEN, problemOf } from "./edge.ts";
 import { DIGEST, DOCKERFILE, IMAGE, type ImageWorld, openImageWorld } from "./images.ts";
 
 describe("what is shown of an image's build", { timeout: 120_000 }, () => {
@@ -100,7 +101,7 @@ describe("what is shown of an image's build", { timeout: 120_000 }, () => {
     });
   });
 
-  test("who knows the id reads an image's build; no list names it", async () => {
+  test("who knows the id reads an image's build; no list names it but the admin's", async () => {
     const { job, attempt } = await world.taken(
       await world.post({ image_name: IMAGE, dockerfile: DOCKERFILE }),
     );
@@ -112,5 +113,8 @@ describe("what is shown of an image's build", { timeout: 120_000 }, () => {
       builds: unknown[];
     };
     assert.deepEqual(builds, []);
+    const headers = { authorization: `Bearer ${ADMIN_TOKEN}` };
+    const all = await world.edge.call("/api/builds?all=true&recipe=image&q=registry", { headers });
+    assert.ok((await all.text()).includes(parseBuildId(job) as string));
   });
 });

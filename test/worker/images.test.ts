@@ -128,6 +128,20 @@ describe("tutum-builder's face", { timeout: 120_000 }, () => {
     await attempt.finish({ outcome: "succeeded", digest: DIGEST });
   });
 
+  test("build secrets reach the agent by their ids, in the credential alone", async () => {
+    const { job, attempt, target } = await world.taken(
+      await world.post({ image_name: IMAGE, dockerfile: DOCKERFILE, Secrets: { token: "s3cret" } }),
+    );
+    assert.deepEqual(target.secret_ids, ["token"]);
+    const secrets = [{ id: "token", value: "s3cret" }];
+    assert.deepEqual(
+      attempt.credentials.map((one) => JSON.parse(one)),
+      [{ registry: null, git: null, secrets }],
+    );
+    assert.doesNotMatch(await world.text(`/builds/${job}`), /s3cret/);
+    await attempt.finish({ outcome: "succeeded", digest: DIGEST });
+  });
+
   test("a Dockerfile becomes a tar of one file, the same for the same text", async () => {
     const contexts: Buffer[] = [];
     for (let i = 0; i < 2; i++) {
@@ -251,6 +265,8 @@ describe("tutum-builder's face", { timeout: 120_000 }, () => {
       [{ ...whole, target: "--x" }, /^target: /],
       [{ image_name: IMAGE, tarurl: "a.example/x", dockerfile_path: "../x" }, /^dockerfile_path: /],
       [{ ...whole, cache_from: ["A B"] }, /^cache_from/],
+      [{ ...whole, secrets: { "a b": "c" } }, /^secrets.*: is no id of a secret/],
+      [{ ...whole, secrets: { a: "x".repeat(9_000) } }, /^secrets: they have at most/],
       [{ ...whole, push: false }, /^push: /],
       [{ image_name: IMAGE, tarfile: "%%%" }, /^tarfile: /],
       [{ image_name: IMAGE, tarurl: "ftp://a.example/x" }, /^tarUrl: /],

@@ -68,7 +68,9 @@ describe("the API's own description", { timeout: 120_000 }, () => {
     const routes = createRoutes().routes.filter(({ method }) => method !== "ALL");
     assert.ok(routes.length >= 20, `${routes.length}`);
     for (const { method, path } of routes) {
-      const documented = spelled[path] ?? path.replaceAll(/:(\w+)/g, "{$1}");
+      // A slash at the end is let pass, and not worth a line of its own.
+      const documented =
+        spelled[path] ?? path.replaceAll(/:(\w+)/g, "{$1}").replace(/(.)\/$/, "$1");
       const item = document.paths[documented];
       assert.ok(item?.[method.toLowerCase()], `${method} ${path} is not documented`);
     }
@@ -123,7 +125,7 @@ describe("the API's own description", { timeout: 120_000 }, () => {
   });
 
   test("an unknown path is 404 and points here", async () => {
-    for (const path of ["/", "/nope", "/builds", "/api/nope", "/agent/nope", "/favicon.ico"]) {
+    for (const path of ["/nope", "/api/nope", "/agent/nope", "/favicon.ico"]) {
       const problem = await problemOf(await edge.call(path));
       assert.equal(problem.status, 404, path);
       assert.match(problem.detail, /openapi\.json/);

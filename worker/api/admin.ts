@@ -1,15 +1,19 @@
 /** /api/tokens and /api/builds for people, /healthz, /readyz, /version and /metrics for machines. */
 import { createRoute } from "@hono/zod-openapi";
+import type { Context } from "hono";
 import * as z from "zod";
 import { BUILD_STATES, buildRecordSchema } from "../../shared/builds.ts";
 import { Problem } from "../../shared/problem.ts";
 import { PROTOCOL_VERSION } from "../../shared/protocol.ts";
 import type { App } from "../app.ts";
+import type { AppEnv } from "../app-env.ts";
+import { maySeeAgents } from "../callers.ts";
+import { awayTexts, lastSign } from "../core/away.ts";
 import { CATALOG_NAME, SCOPES } from "../core/contracts.ts";
 import { METRICS_CONTENT_TYPE, renderMetrics } from "../metrics.ts";
 import { expectedAgents } from "../pool-settings.ts";
-import { poolStats } from "../pools.ts";
-import { requires } from "../tokens.ts";
+import { allAgents, poolStats } from "../pools.ts";
+import { requireScope, requires } from "../tokens.ts";
 import { VERSION } from "../version.ts";
 import { json, problems } from "./documents.ts";
 
@@ -90,6 +94,20 @@ const listBuildsRoute = createRoute({
     query: z.object({
       recipe: z.string().max(32).optional(),
       state: z.enum(BUILD_STATES).optional(),
+      repository: filter(512).describe("`git.example/owner/repo`."),
+      namespace: filter(512).describe("Owner and groups; the first half of a package's name."),
+      name: filter(256),
+      version: filter(256).describe("Tag, branch or commit."),
+      variant: filter(64).describe("`GOOS/GOARCH`, or the major version of Erlang."),
+      q: z
+        .string()
+        .max(200)
+        .optional()
+        .describe("Words that repository, namespace or name have, or that one there begins with."),
+      all: z
+        .enum(["true", "false"])
+        .optional()
+        .describe("`true`: also what is private or unlisted, as images are. For the admin."),
       cursor: z.string().max(200).optional().describe("`cursor` of the page before."),
       limit: z.coerce.number().int().min(1).max(PAGE_MAX).default(PAGE_DEFAULT),
     }),
@@ -99,7 +117,7 @@ const listBuildsRoute = createRoute({
       "One page; `cursor` leads to the next, null on the last.",
       z.object({ builds: z.array(buildRecordSchema), cursor: z.string().nullable() }),
     ),
-    ...problems("bad_query"),
+    ...problems("bad_query", "unauthorized", "forbidden"),
   },
 });
 
@@ -166,12 +184,12 @@ function tokenRoutes(app: App): void {
 
 function listRoutes(app: App): void {
   app.openapi(listBuildsRoute, async (c) => {
-    const { recipe, state, cursor, limit } = c.req.valid("query");
+    const { q, all, ...query } = c.req.valid("query");
+    if (all === "true") await requireScope(c, "admin");
     const page = await c.env.CATALOG.getByName(CATALOG_NAME).list({
-      limit,
-      ...(recipe === undefined ? {} : { recipe }),
-      ...(state === undefined ? {} : { state }),
-      ...(cursor === undefined ? {} : { cursor }),
+      ...query,
+      ...(q ? { text: q } : {}),
+      all: all === "true",
     });
     if (page === null)
       throw new Problem("bad_query", "?cursor= takes the cursor that the page before ended with.");
@@ -190,7 +208,7 @@ function healthRoutes(app: App): void {
     if (agents < expected)
       throw new Problem(
         "not_ready",
-        `${agents} of ${expected} agents are connected and take work. "railhead agents" says which are not, and why.`,
+        `${agents} of ${expected} agents are connected and take work${await awayFrom(c)}. "railhead agents" says which are not, and why.`,
         { members: { agents, expected } },
       );
     c.header("cache-control", "no-store");
@@ -205,6 +223,23 @@ function healthRoutes(app: App): void {
       "cache-control": "no-store",
     }),
   );
+}
+
+/** When agents that are not connected were last seen; their names for those who may list them. */
+async function awayFrom(c: Context<AppEnv>): Promise<string> {
+  const away = (await allAgents(c.env))
+    .filter(({ status }) => status !== "connected")
+    .map(({ name, last_seen }) => ({
+      name,
+      lastSeen: last_seen === null ? null : Date.parse(last_seen),
+    }));
+  if (await maySeeAgents(c)) return awayTexts(away).map((text) => `; ${text}`).join("");
+  const latest = lastSign(away);
+  return latest === null ? "" : `; ${latest}`;
+}
+
+function filter(chars: number) {
+  return z.string().min(1).max(chars).optional();
 }
 
 function text(description: string) {

@@ -14,7 +14,7 @@ import {
 import { Problem } from "../../shared/problem.ts";
 import type { App } from "../app.ts";
 import { CATALOG_NAME } from "../core/contracts.ts";
-import { poolNames } from "../pools.ts";
+import { allAgents } from "../pools.ts";
 import { requires } from "../tokens.ts";
 import { json, problems } from "./documents.ts";
 
@@ -194,12 +194,6 @@ async function idOf(env: Env, idOrName: string): Promise<string> {
     );
   if (named[0] === undefined) throw noSuchAgent(idOrName);
   return named[0].agent;
-}
-
-async function allAgents(env: Env): Promise<AgentView[]> {
-  const names = await poolNames(env);
-  const pools = await Promise.all(names.map((name) => env.POOLS.getByName(name).agents()));
-  return pools.flat();
 }
 
 function noSuchAgent(idOrName: string): Problem {

@@ -105,7 +105,7 @@ export function buildRoutes(app: App): void {
     const telling = view.held_back.length > 0 && (await maySeeAgents(c));
     const record = telling ? withAgents(view) : view.record;
     c.header("cache-control", "no-store");
-    c.header("vary", "authorization");
+    c.header("vary", "accept, authorization");
     return c.json(withOrigin(new URL(c.req.url).origin, record), 200);
   });
 
@@ -220,7 +220,7 @@ function withAgents({ record, held_back }: BuildView): BuildRecord {
 }
 
 /** Objects know paths; a caller gets URLs. */
-function withOrigin(origin: string, record: BuildRecord): BuildRecord {
+export function withOrigin(origin: string, record: BuildRecord): BuildRecord {
   const absolute = (url: string) => (url.startsWith("/") ? `${origin}${url}` : url);
   return {
     ...record,

@@ -9,6 +9,7 @@ import {
   goRepository,
   isCommit,
 } from "../../shared/recipes/go.ts";
+import { isRange, isWholeVersion } from "../../shared/versions.ts";
 import { canRead } from "../access.ts";
 import type { AppEnv } from "../app.ts";
 import { readConfig } from "../config.ts";
@@ -18,7 +19,6 @@ import { PRIVATE_CACHING, PUBLIC_CACHING, serveFile } from "../download.ts";
 import { keptManifest } from "../manifests.ts";
 import { LATEST, resolveVersion } from "../resolve.ts";
 import { retrying } from "../retry.ts";
-import { isRange, isWholeVersion } from "../versions.ts";
 import { notBuilt, notPublished, redirect } from "./go-answers.ts";
 import { credentialsOf, findManifest, goObjectName, remoteBase } from "./go-request.ts";
 

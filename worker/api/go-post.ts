@@ -1,22 +1,16 @@
 /** POST of a Go path: resolve, then one build for all who ask. */
 import type { Context } from "hono";
 import { isTerminal } from "../../shared/builds.ts";
-import { LOG_WAIT_MS, WAIT_MAX_SECONDS } from "../../shared/limits.ts";
+import { WAIT_MAX_SECONDS } from "../../shared/limits.ts";
 import { Problem } from "../../shared/problem.ts";
-import {
-  type GoRequest,
-  type GoTarget,
-  goArtifactPath,
-  goRepository,
-  goTargetKey,
-} from "../../shared/recipes/go.ts";
+import { type GoRequest, goArtifactPath } from "../../shared/recipes/go.ts";
 import { type AppEnv, wrongMethod } from "../app.ts";
 import { requireBuilder } from "../callers.ts";
-import { poolFor, readConfig } from "../config.ts";
+import { readConfig } from "../config.ts";
 import type { BuildSummary, Caller } from "../core/contracts.ts";
+import { requestGo } from "../go.ts";
 import { type Resolved, resolveVersion } from "../resolve.ts";
-import { retrying } from "../retry.ts";
-import { seal } from "../secrets.ts";
+import { waitForEnd } from "../wait.ts";
 import { accepted, alreadyExists, buildFailed, redirect, refusedForNow } from "./go-answers.ts";
 import { credentialsOf, findManifest, isComplete, remoteBase } from "./go-request.ts";
 
@@ -40,7 +34,7 @@ export async function postGo(c: Context<AppEnv>, request: GoRequest): Promise<Re
 
   const build = await ask(c, exact, resolved, caller);
   const { origin } = new URL(c.req.url);
-  const ended = await waitFor(c.env, build, wait_ms);
+  const ended = await waitForEnd(c.env, build, Date.now() + wait_ms);
   if (ended.state === "succeeded" && wait_ms > 0)
     return redirect(303, goArtifactPath(exact), { "cache-control": "no-store" });
   if (isTerminal(ended.state) && wait_ms > 0) throw buildFailed(origin, exact, ended);
@@ -63,44 +57,10 @@ async function ask(
   resolved: Resolved,
   caller: Caller,
 ): Promise<BuildSummary> {
-  const { version, commit, visibility, advertised, credential } = resolved;
-  const { remote, path, goos, goarch, make } = request;
-  const target: GoTarget = {
-    recipe: "go",
-    remote,
-    path,
-    goos,
-    goarch,
-    make,
-    version,
-    commit,
-    visibility,
-    advertised,
-  };
-  const key = goTargetKey(target);
-  const answer = await c.env.TARGETS.getByName(key).request({
-    key,
-    target,
-    pool: poolFor(readConfig(c.env), target.recipe, goRepository(target)),
-    caller,
-    credential: credential === null ? null : await seal(c.env, credential),
-  });
+  const answer = await requestGo(c.env, request, resolved, caller);
   if (answer.kind === "published") throw alreadyExists(new URL(c.req.url).origin, request);
   if (answer.kind === "refused") throw refusedForNow(answer);
   return answer.build;
-}
-
-/** The build once it has ended, or as it stands after `wait_ms`. Asks again in slices, so that no call hangs for minutes. */
-async function waitFor(env: Env, build: BuildSummary, wait_ms: number): Promise<BuildSummary> {
-  const deadline = Date.now() + wait_ms;
-  let summary = build;
-  while (!isTerminal(summary.state)) {
-    const left = deadline - Date.now();
-    if (left <= 0) return summary;
-    const slice = Math.min(left, LOG_WAIT_MS);
-    summary = (await retrying(() => env.BUILDS.getByName(build.build_id).wait(slice))) ?? summary;
-  }
-  return summary;
 }
 
 /** Seconds from `?wait=N`, else from `Prefer: wait=N` (RFC 7240), at most WAIT_MAX_SECONDS; 0 without either. */

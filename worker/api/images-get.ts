@@ -1,14 +1,10 @@
-/** What is shown of an image's build: tutum-builder's status and log, and the files that it published. */
+/** What tutum-builder's clients are shown of an image's build: its status and its log. */
 import type { Context } from "hono";
 import { type BuildRecord, isTerminal, parseBuildId } from "../../shared/builds.ts";
 import { type LogEntry, toPlain } from "../../shared/log.ts";
-import { Problem } from "../../shared/problem.ts";
-import { imageTargetKey } from "../../shared/recipes/image.ts";
 import type { AppEnv } from "../app.ts";
-import { serveFile } from "../download.ts";
 import { logSource } from "../log-source.ts";
 import { logPages, streamText } from "../log-stream.ts";
-import { freshManifest } from "../manifests.ts";
 import { retrying } from "../retry.ts";
 import { noSuchJob, tutumAnswer } from "../tutum.ts";
 
@@ -73,34 +69,6 @@ async function jobOf(env: Env, jobid: string): Promise<BuildRecord> {
   const record = await imageRecord(env, jobid);
   if (record === null) throw noSuchJob();
   return record;
-}
-
-/** GET or HEAD of one file of a build. Throws Problem as `serveFile`, `building`, `build_failed`, `no_such_build`. */
-export async function getFile(c: Context<AppEnv>, text: string, name: string): Promise<Response> {
-  const job = parseBuildId(text);
-  const manifest = job && (await freshManifest(c.env, imageTargetKey({ job })));
-  const response = manifest && (await serveFile(c, manifest, name));
-  if (response) return response;
-  throw missing(await imageRecord(c.env, text), new URL(c.req.url).origin, name);
-}
-
-function missing(record: BuildRecord | null, origin: string, name: string): Problem {
-  if (record === null)
-    return new Problem("no_such_build", "There is no build of an image with this id.");
-  const { build_id, state, reason } = record;
-  const log = `${origin}/builds/${build_id}/logs`;
-  if (!isTerminal(state))
-    return new Problem("building", `Build ${build_id} is ${state}. Its log: ${log}`, {
-      members: { build_id, state, log },
-    });
-  if (state !== "succeeded")
-    return new Problem("build_failed", `Build ${build_id} failed: ${reason} Its log: ${log}`, {
-      members: { build_id, state, class: record.class, reason, log },
-    });
-  return new Problem(
-    "no_such_file",
-    `Build ${build_id} has no file ${name}: post it with "tarball".`,
-  );
 }
 
 /** The record of an image's build; null when it is unknown, or another recipe's. */

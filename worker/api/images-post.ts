@@ -1,5 +1,6 @@
 /** POST of an image: the context goes into the bucket, the build is opened under an id of its own. */
 import type { Context } from "hono";
+import * as z from "zod";
 import {
   BODY_BYTES,
   CONTEXT_BYTES,
@@ -40,6 +41,7 @@ import { remoteBase } from "./go-request.ts";
 import {
   type AskedSource,
   type ImageFields,
+  JSON_NAMES,
   parseFields,
   readFields,
   refused,
@@ -55,6 +57,17 @@ const JSON_BYTES = Math.ceil((CONTEXT_JSON_BYTES * 4) / 3) + 1024 * 1024;
 /** Bytes of a build id and of a context's nonce. */
 const ID_BYTES = 16;
 export const REGISTRY_HEADER = "railhead-registry-authorization";
+export const SECRETS_HEADER = "railhead-build-secrets";
+/** Stands for one that has not come yet. */
+const NO_CONTEXT: ImageSource = { kind: "context", size: 0, sha256: "0".repeat(64) };
+/** How the query, and our headers, call what a request may hold. */
+const QUERY_NAMES = {
+  ...JSON_NAMES,
+  image_name: "image",
+  args: "build_arg",
+  labels: "label",
+  secret_ids: "Railhead-Build-Secrets",
+};
 
 type Chunks = AsyncIterable<Uint8Array>;
 type Request = { id: string; caller: Caller };
@@ -74,18 +87,29 @@ export async function postBuild(c: Context<AppEnv>): Promise<BuildSummary> {
   return removing(c, context, async () => {
     const json = await parts.next();
     if (json.done) throw insufficient();
-    const tooLarge = () => refused("the second part must be the JSON, and small");
-    const fields = parseFields(await readText(json.value, BODY_BYTES, tooLarge));
-    return start(c, request, fields, context);
+    return start(c, request, await secondPart(json.value), context);
   });
+}
+
+/** The JSON behind the tar. Whoever sends them the other way round is told, rather than what is no JSON in a tar. */
+async function secondPart(part: Chunks): Promise<ImageFields> {
+  const order = "send two parts, first the tar, then the JSON";
+  const tooLarge = () => refused(`${order}: the second part has more than ${BODY_BYTES} bytes`);
+  const json = await readText(part, BODY_BYTES, tooLarge);
+  if (!json.trimStart().startsWith("{")) throw refused(`${order}: the second part is no JSON`);
+  return parseFields(json);
 }
 
 /** Our own POST: the body is the tar, the rest stands in the query. */
 export async function postContext(c: Context<AppEnv>, query: object): Promise<BuildSummary> {
   const request = { id: randomHex(), caller: await requireBuilder(c) };
-  const fields = readFields({ ...query, ...registryLogin(c.req.header(REGISTRY_HEADER)) });
+  const fields = readFields({
+    ...query,
+    ...registryLogin(c.req.header(REGISTRY_HEADER)),
+    secrets: secretsIn(c.req.header(SECRETS_HEADER)),
+  });
   // What is wrong with it is said before the body is read.
-  targetOf(request.id, fields, { kind: "context", size: 0, sha256: "0".repeat(64) });
+  targetOf(request.id, fields, NO_CONTEXT, QUERY_NAMES);
   if (Number(c.req.header("content-length") ?? 0) > CONTEXT_BYTES) throw contextTooLarge();
   const context = await store(c, request, bodyOf(c));
   if (context === null) throw refused("The body must be a tar, plain or gzip.");
@@ -152,9 +176,10 @@ async function open(
   const target = targetOf(id, fields, source);
   const { username, password } = fields;
   const registry = username === "" && password === "" ? null : { username, password };
-  const credential: ImageCredential = { registry, git };
-  const sealed =
-    registry === null && git === null ? null : await seal(c.env, JSON.stringify(credential));
+  const secrets = Object.entries(fields.secrets).map(([id, value]) => ({ id, value }));
+  const credential: ImageCredential = { registry, git, secrets };
+  const isEmpty = registry === null && git === null && secrets.length === 0;
+  const sealed = isEmpty ? null : await seal(c.env, JSON.stringify(credential));
   const asked: BuildRequest = {
     key: imageTargetKey(target),
     target,
@@ -221,6 +246,20 @@ function registryLogin(header: string | undefined): { username?: string; passwor
       "Railhead-Registry-Authorization is Basic and user:password in base64.",
     );
   return { username: pair[0], password: pair[1] };
+}
+
+/** Build secrets by their ids, from our header: JSON in base64, since a header holds no line ends. */
+function secretsIn(header: string | undefined): Record<string, string> {
+  if (header === undefined) return {};
+  try {
+    const bytes = Uint8Array.from(atob(header), (character) => character.charCodeAt(0));
+    return z.record(z.string(), z.string()).parse(JSON.parse(new TextDecoder().decode(bytes)));
+  } catch {
+    throw new Problem(
+      "bad_header",
+      "Railhead-Build-Secrets is a JSON object of strings, in base64.",
+    );
+  }
 }
 
 function bodyOf(c: Context<AppEnv>): Chunks {

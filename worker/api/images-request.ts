@@ -9,6 +9,7 @@ import {
   type ImageTarget,
   imageTargetSchema,
   parseImageName,
+  SECRETS_CHARS,
 } from "../../shared/recipes/image.ts";
 import { DEFAULT_BRANCH } from "../resolve.ts";
 
@@ -41,6 +42,7 @@ const fieldsSchema = z.object({
   github_token: text,
   build_args: words,
   labels: words,
+  secrets: words,
   target: text,
   no_cache: flag(false),
   cache_from: z
@@ -73,6 +75,12 @@ export const imageBodySchema = z.object({
   github_token: z.string().optional().describe("For a private repository."),
   build_args: z.record(z.string(), z.string()).optional(),
   labels: z.record(z.string(), z.string()).optional(),
+  secrets: z
+    .record(z.string(), z.string())
+    .optional()
+    .describe(
+      "By id, for `RUN --mount=type=secret,id=…`: never shown, and in no layer. Built by agents with BuildKit alone.",
+    ),
   target: z.string().optional().describe("The stage to build."),
   no_cache: z.boolean().optional(),
   cache_from: z.array(z.string()).optional(),
@@ -123,17 +131,35 @@ export function sourceOf(fields: ImageFields, uploaded: boolean): AskedSource | 
   return { kind: "github", path: [owner, name], version: tag || DEFAULT_BRANCH };
 }
 
-/** The target of build `job`. Throws Problem `bad_body` that names the field. */
-export function targetOf(job: string, fields: ImageFields, source: ImageSource): ImageTarget {
+/** How a request calls fields whose names in the JSON body are others, and members of a target. */
+export type Names = Readonly<Record<string, string>>;
+export const JSON_NAMES: Names = {
+  args: "build_args",
+  stage: "target",
+  dockerfile: "dockerfile_path",
+  secret_ids: "secrets",
+};
+
+/** The target of build `job`. Throws Problem `bad_body` that names the field as `names` do. */
+export function targetOf(
+  job: string,
+  fields: ImageFields,
+  source: ImageSource,
+  names: Names = JSON_NAMES,
+): ImageTarget {
   const name = parseImageName(fields.image_name);
   if (name === null)
     throw refused(
-      `image_name: "${fields.image_name.slice(0, 100)}" is no name of an image, such as registry.example/team/app:1.0`,
+      `${names.image_name ?? "image_name"}: "${fields.image_name.slice(0, 100)}" is no name of an image, such as registry.example/team/app:1.0`,
     );
   if (!fields.push && !fields.tarball)
     throw refused("push: without a push there must be a tarball, or nothing is left of the build");
   // A Dockerfile that came as text lies where the engine looks for it.
   const path = fields.dockerfile === "" ? fields.dockerfile_path : "";
+  const { secrets } = fields;
+  const secret_ids = Object.keys(secrets);
+  if (JSON.stringify(secrets).length > SECRETS_CHARS)
+    throw refused(`${names.secret_ids}: they have at most ${SECRETS_CHARS} characters, as JSON`);
   const parsed = imageTargetSchema.safeParse({
     recipe: "image",
     job,
@@ -147,10 +173,11 @@ export function targetOf(job: string, fields: ImageFields, source: ImageSource):
     labels: fields.labels,
     no_cache: fields.no_cache,
     cache_from: fields.cache_from,
+    ...(secret_ids.length > 0 && { secret_ids }),
     visibility: "unlisted",
   } satisfies ImageTarget);
   if (parsed.success) return parsed.data;
-  throw refusedMember(parsed.error, FIELD_OF_MEMBER);
+  throw refusedMember(parsed.error, names);
 }
 
 /** A tar that holds one Dockerfile. The same text makes the same bytes. */
@@ -189,17 +216,10 @@ function httpUrl(text: string): string {
   return url.href;
 }
 
-/** What our names of a target's members are in a request. */
-const FIELD_OF_MEMBER: Record<string, string> = {
-  args: "build_args",
-  stage: "target",
-  dockerfile: "dockerfile_path",
-};
-
-function refusedMember(error: z.ZodError, fields: Record<string, string>): Problem {
+function refusedMember(error: z.ZodError, names: Names): Problem {
   const { path = [], message } = error.issues[0] ?? {};
   const [member, ...rest] = path.map(String);
-  const field = [fields[member ?? ""] ?? member, ...rest].join(".");
+  const field = [names[member ?? ""] ?? member, ...rest].join(".");
   return refused(`${field}: ${message}`);
 }
 

@@ -1,4 +1,4 @@
-/** Docker images: tutum-builder's /api/v1, our own POST of a raw context, the files that a build published. */
+/** Docker images: tutum-builder's /api/v1, and our own POST of a raw context. */
 import type { Context } from "hono";
 import * as z from "zod";
 import { BUILD_STATES, buildIdSchema } from "../../shared/builds.ts";
@@ -8,8 +8,8 @@ import type { BuildSummary } from "../core/contracts.ts";
 import { tutumAnswer } from "../tutum.ts";
 import { json, problems } from "./documents.ts";
 import { logUrl } from "./go-answers.ts";
-import { getFile, getLogs, getStatus } from "./images-get.ts";
-import { postBuild, postContext, REGISTRY_HEADER } from "./images-post.ts";
+import { getLogs, getStatus } from "./images-get.ts";
+import { postBuild, postContext, REGISTRY_HEADER, SECRETS_HEADER } from "./images-post.ts";
 import { imageBodySchema } from "./images-request.ts";
 
 const CONTEXT_TYPES = ["application/x-tar", "application/gzip"] as const;
@@ -31,7 +31,6 @@ export function imageRoutes(app: App): void {
       );
     return accepted(c, await postContext(c, queryFields(c)));
   });
-  app.get("/builds/:id/files/:name", (c) => getFile(c, c.req.param("id"), c.req.param("name")));
 }
 
 const querySchema = z.object({
@@ -164,6 +163,12 @@ function document({ openAPIRegistry: registry }: App): void {
           .string()
           .optional()
           .describe("`Basic …` for the registry: for the push, and for base images from there."),
+        [SECRETS_HEADER]: z
+          .string()
+          .optional()
+          .describe(
+            "A JSON object in base64: build secrets by their ids, for `RUN --mount=type=secret,id=…`.",
+          ),
       }),
       body: {
         content: Object.fromEntries(CONTEXT_TYPES.map((type) => [type, { schema: binary }])),
@@ -185,21 +190,4 @@ function document({ openAPIRegistry: registry }: App): void {
       ...problems("too_large", "unsupported_media_type", "rate_limited", "queue_full"),
     },
   });
-  for (const method of ["get", "head"] as const)
-    registry.registerPath({
-      method,
-      path: "/builds/{id}/files/{name}",
-      summary: "Download a file that an image's build published",
-      request: { params: z.object({ id: z.string(), name: z.string() }) },
-      responses: {
-        200: {
-          description: "The file.",
-          content: { "application/octet-stream": { schema: binary } },
-        },
-        206: { description: "The part that Range asked for." },
-        304: { description: "Unchanged." },
-        ...problems("no_such_build", "no_such_file", "building", "build_failed"),
-        ...problems("precondition_failed", "range_not_satisfiable"),
-      },
-    });
 }

@@ -61,11 +61,12 @@ export class DeployLine {
     const { rows, ports } = this.#parts;
     const deployment = rows.deployment(replica.generation);
     if (deployment === null) return;
-    if (replica.stage === "live") return ports.sockets.send(replica.build, { t: "live" });
-    rows.transaction(() => {
-      rows.patchReplica(replica.build, { stage: "ready", state: "healthy" });
-      if (deployment.state === "live") this.#replace(replica);
-    });
+    if (replica.stage === "live") ports.sockets.send(replica.build, { t: "live" });
+    else
+      rows.transaction(() => {
+        rows.patchReplica(replica.build, { stage: "ready", state: "healthy" });
+        if (deployment.state === "live") this.#replace(replica);
+      });
   }
 
   built({ build, outcome, reason }: ReplicaBuilt): void {
@@ -95,7 +96,7 @@ export class DeployLine {
     }
   }
 
-  /** False when nothing is decided yet: R or routes did not answer. */
+  /** False when nothing is decided yet: the routes did not answer. */
   async #goLive(deployment: DeploymentRow, drain_ms: number): Promise<boolean> {
     const { rows, ports, deadlines } = this.#parts;
     const project = rows.project();

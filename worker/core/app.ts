@@ -142,18 +142,17 @@ export class AppCore implements AppRpc {
 
   async receive(build: string, frame: AppUp): Promise<void> {
     const replica = this.#rows.replica(build);
-    if (replica === null) return this.#ports.sockets.send(build, { t: "remove", drain_ms: 0 });
-    if (frame.t === "ready") {
+    if (replica === null) this.#ports.sockets.send(build, { t: "remove", drain_ms: 0 });
+    else if (frame.t === "ready") {
       this.#line.ready(replica);
       await this.#settle();
     } else this.#replicas.heard(replica, frame);
   }
 
-  /** A socket of that replica was closed; another one may be open. */
-  closed(build: string): void {
+  /** A socket was closed. */
+  closed(): void {
     this.#replicas.look();
     this.#deadlines.rearm();
-    void build;
   }
 
   /** Replicas that requests may go to, well ones first. */

@@ -6,6 +6,7 @@
 import type { AttemptUp } from "../../shared/protocol.ts";
 import { CLOSE } from "../../shared/protocol.ts";
 import { publishesFiles, targetCommit } from "../../shared/recipes/index.ts";
+import type { FollowUps } from "./build-follow.ts";
 import type { BuildParts, Lifecycle } from "./build-lifecycle.ts";
 import { REASONS } from "./build-reasons.ts";
 import type { AttemptRow, BuildRow, Result } from "./build-rows.ts";
@@ -20,12 +21,20 @@ export class AttemptDesk {
   readonly #parts: BuildParts;
   readonly #life: Lifecycle;
   readonly #uploads: Uploads;
+  readonly #follow: FollowUps;
   readonly #changed: Signal;
 
-  constructor(parts: BuildParts, life: Lifecycle, uploads: Uploads, changed: Signal) {
+  constructor(
+    parts: BuildParts,
+    life: Lifecycle,
+    uploads: Uploads,
+    follow: FollowUps,
+    changed: Signal,
+  ) {
     this.#parts = parts;
     this.#life = life;
     this.#uploads = uploads;
+    this.#follow = follow;
     this.#changed = changed;
   }
 
@@ -110,11 +119,14 @@ export class AttemptDesk {
     const { rows } = this.#parts;
     if (row.stage !== "running" || n !== row.attempt || lost) return;
     if (result === null || acked < result.last_seq) return;
-    const { phases, repositories, digest = null, package: facts = null } = result;
-    rows.patch({ phases, repositories, digest, facts });
+    const { phases, repositories, digest = null, package: facts = null, follow = [] } = result;
     const end = endOf(row, result);
-    if (end === null) this.#publish(row, result);
-    else this.#life.end(...end);
+    this.#life.step(() => {
+      rows.patch({ phases, repositories, digest, facts });
+      if (end?.[0] !== "cancelled") this.#follow.plan(row, follow);
+      if (end === null) this.#publish(row, result);
+      else this.#life.end(...end);
+    });
   }
 
   #publish(row: BuildRow, result: Result): void {

@@ -14,6 +14,7 @@ import {
 } from "../../shared/limits.ts";
 import { MESSAGES } from "../../shared/log.ts";
 import { logParams, type Target } from "../../shared/recipes/index.ts";
+import { planNotice } from "./build-notice.ts";
 import type { BuildPorts } from "./build-ports.ts";
 import { REASONS, reasonOf } from "./build-reasons.ts";
 import type { AttemptRow, BuildRow, BuildRows } from "./build-rows.ts";
@@ -49,7 +50,7 @@ export class Lifecycle {
     rows.transaction(() => {
       rows.create(id, request, now);
       rows.join(request.caller, request.credential, now);
-      this.#say("info", MESSAGES.joined, { fields: { params: logParams(request.target) } });
+      this.say("info", MESSAGES.joined, { fields: { params: logParams(request.target) } });
       deadlines.set("queue", now + QUEUE_DEADLINE_MS);
       outbox.put("enqueue", id, null);
     });
@@ -75,7 +76,7 @@ export class Lifecycle {
     const again = row.stage === "assigned" && current?.instance === agent.instance;
     const next = again ? row.attempt : row.attempt + 1;
     if (expected !== next) return { kind: "refused", code: "attempt", next };
-    this.#step(() => {
+    this.step(() => {
       if (row.stage === "assigned" && !again) rows.patchAttempt(row.attempt, { lost: true });
       rows.mint({ n: next, ...agent, lease });
       rows.patch({ stage: "assigned", attempt: next, admission: "granted" });
@@ -87,7 +88,7 @@ export class Lifecycle {
   confirmStart(row: BuildRow, instance: string): void {
     const { rows, deadlines, outbox } = this.#parts;
     const now = this.#now();
-    this.#step(() => {
+    this.step(() => {
       rows.patchAttempt(row.attempt, { started: true, instance });
       if (row.stage !== "assigned") return;
       rows.patch({ stage: "running", started_at: row.started_at ?? now });
@@ -107,7 +108,7 @@ export class Lifecycle {
       return { kind: "requeue", next: row.attempt + 1 };
     const attempt = rows.attempt(n);
     if (n !== row.attempt || attempt === null) return { kind: "ignored" };
-    this.#step(() => {
+    this.step(() => {
       rows.patchAttempt(n, { lost: true });
       if (row.cancel_reason !== null)
         this.end("cancelled", "cancelled", REASONS.cancelledUnconfirmed);
@@ -133,7 +134,7 @@ export class Lifecycle {
       return "cancelled";
     }
     if (row.cancel_reason === null) {
-      this.#step(() => {
+      this.step(() => {
         rows.patch({ cancel_reason: REASONS.cancelled });
         deadlines.set("cancel", this.#now() + CANCEL_GRACE_MS);
         outbox.put("withdraw", row.id, REASONS.cancelled);
@@ -159,7 +160,7 @@ export class Lifecycle {
   commit(manifest: Manifest): void {
     const { rows, deadlines } = this.#parts;
     const now = this.#now();
-    this.#step(() => {
+    this.step(() => {
       rows.patch({
         stage: "publishing",
         manifest,
@@ -174,9 +175,9 @@ export class Lifecycle {
   /** The manifest is in its place. `published` is what lies there: ours, or one that came before us. */
   succeed(row: BuildRow, published: Manifest): void {
     const { rows } = this.#parts;
-    this.#step(() => {
+    this.step(() => {
       if (published.build_id !== row.id)
-        this.#say(
+        this.say(
           "warning",
           `Build ${published.build_id} had published this target before. Its files stay, those of this build are removed.`,
         );
@@ -192,11 +193,12 @@ export class Lifecycle {
     if (row === null || row.stage === "ended") return;
     const now = this.#now();
     const reason = outcome === "succeeded" ? null : (words ?? reasonOf(endClass ?? "agent_error"));
-    this.#step(() => {
+    this.step(() => {
       rows.patch({ stage: "ended", outcome, class: endClass, reason, ended_at: now });
       rows.eraseCredentials();
-      if (reason === null) this.#say("info", MESSAGES.successful);
-      else this.#say("error", MESSAGES.failed(reason));
+      if (reason === null) this.say("info", MESSAGES.successful);
+      else this.say("error", MESSAGES.failed(reason));
+      planNotice(this.#parts);
       deadlines.clearAll();
       deadlines.set("archive", now);
       if (row.context !== null) deadlines.set("context", now);
@@ -237,7 +239,7 @@ export class Lifecycle {
   /** The attempt's time is up: it is told so, and has a while to say how it ended. */
   #hurry(): void {
     const { deadlines, rows, ports } = this.#parts;
-    this.#step(() => {
+    this.step(() => {
       deadlines.clear("attempt");
       deadlines.set("grace", this.#now() + ATTEMPT_GRACE_MS);
     });
@@ -251,7 +253,7 @@ export class Lifecycle {
     // An attempt that never started leaves no trace: the time to wait for an agent goes on as it was.
     if (row.stage !== "running") return;
     const where = attempt.phase === null ? "" : ` (${attempt.phase})`;
-    this.#say(
+    this.say(
       "warning",
       `Agent ${attempt.name} was lost in attempt ${attempt.n}${where}: ${why}. The build is queued again.`,
     );
@@ -262,7 +264,7 @@ export class Lifecycle {
   }
 
   /** One transaction. A step inside a step belongs to it: what follows begins when all of it is written. */
-  #step(body: () => void): void {
+  step(body: () => void): void {
     const { rows, deadlines } = this.#parts;
     if (this.#stepping) {
       body();
@@ -278,7 +280,8 @@ export class Lifecycle {
     this.#stepped();
   }
 
-  #say(level: NewEntry["level"], msg: string, more: Pick<NewEntry, "fields"> = {}): void {
+  /** A line of our own. Nothing is said behind the last one: not once the build has ended. */
+  say(level: NewEntry["level"], msg: string, more: Pick<NewEntry, "fields"> = {}): void {
     const { rows, log } = this.#parts;
     const time = new Date(this.#now()).toISOString();
     log.append([{ attempt: rows.build()?.attempt ?? 0, time, level, msg, ...more }]);

@@ -106,6 +106,32 @@ test("positions have no gap and pages meet", async () => {
   assert.deepEqual(beyond, { entries: [], position: 1_000, end: false, moved: false });
 });
 
+test("the newest entries are had without those before them", async () => {
+  const world = await running();
+  for (let seq = 1; seq <= 40; seq += 2)
+    await world.say(1, [seq, "x".repeat(100)], [seq + 1, "é".repeat(100)]);
+  const whole = await world.build.log(null, 100_000, 0);
+  assert.equal(whole?.entries.length, 41);
+  for (const most of [1_000, 2_000, 3_333]) {
+    const page = await world.build.log(null, most, 0);
+    const positions = page?.entries.map(({ position }) => position) ?? [];
+    assert.ok(positions.length > 1);
+    assert.deepEqual(
+      positions,
+      whole?.entries.slice(-positions.length).map((e) => e.position),
+    );
+    const bytes = (from: number) =>
+      Buffer.byteLength(
+        whole.entries
+          .slice(from)
+          .map((e) => `${JSON.stringify(e)}\n`)
+          .join(""),
+      );
+    assert.ok(bytes(-positions.length) <= most, "no more than was asked for");
+    assert.ok(bytes(-positions.length - 1) > most, "and no less");
+  }
+});
+
 test("an entry larger than a page is still read", async () => {
   const world = await running();
   await world.say(1, [1, "x".repeat(10_000)]);

@@ -1,5 +1,6 @@
 /** What a Build says to its Pool and to the Catalog, and what it asks them. */
 import { targetNeeds } from "../../shared/recipes/index.ts";
+import { Postponed } from "./build-follow.ts";
 import type { BuildPorts } from "./build-ports.ts";
 import { recordOf } from "./build-record.ts";
 import type { BuildRow, BuildRows } from "./build-rows.ts";
@@ -13,6 +14,10 @@ export type MailEvents = {
   granted(id: string): void;
   /** It was refused and has erased itself. */
   erased(): void;
+  /** A build that it leads to is to be asked for. */
+  follow(row: BuildRow, key: string, id: string): Promise<void>;
+  /** A committer is to be written to. */
+  notice(id: string, body: unknown): void;
 };
 
 export class Mail {
@@ -45,18 +50,21 @@ export class Mail {
     try {
       await this.#deliver(row, message);
     } catch (error) {
-      this.#ports.report(`${message.verb} of build ${row.id}`, error);
+      if (!(error instanceof Postponed))
+        this.#ports.report(`${message.verb} of build ${row.id}`, error);
       throw error;
     }
     // The outbox must not look for its row: it is gone with everything else.
     if (this.#rows.build() === null) throw new Error("the build was refused");
   }
 
-  async #deliver(row: BuildRow, { verb, body }: Message): Promise<void> {
+  async #deliver(row: BuildRow, { verb, key, body }: Message): Promise<void> {
     const pool = this.#ports.pool(row.pool);
     if (verb === "enqueue") await this.#enqueue(row);
     else if (verb === "withdraw") await pool.withdraw(row.id, body as string);
     else if (verb === "ended") await pool.ended(body as Ended);
+    else if (verb === "follow") await this.#events.follow(row, key, body as string);
+    else if (verb === "notice") this.#events.notice(row.id, body);
     else if (verb === "catalog")
       await this.#ports.catalog().put(recordOf(row, this.#rows.attempt(row.attempt), null));
   }

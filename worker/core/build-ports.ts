@@ -1,6 +1,6 @@
 /** What a Build is given instead of the platform: everything it cannot decide for itself. */
 import type { AttemptDown } from "../../shared/protocol.ts";
-import type { CatalogRpc, PoolRpc, Sealed } from "./contracts.ts";
+import type { CatalogRpc, PoolRpc, Sealed, TargetRpc } from "./contracts.ts";
 import type { Manifest } from "./manifest.ts";
 import type { Alarm, Clock, Random, Sql } from "./ports.ts";
 import type { Ticket } from "./ticket.ts";
@@ -48,6 +48,16 @@ export interface Sockets {
   close(attempt: number, code: number, reason: string): void;
 }
 
+export type OutgoingMail = { to: string; subject: string; text: string };
+
+/** Mail to committers. */
+export interface Mailer {
+  /** Where the links in it lead. */
+  readonly origin: string;
+  /** Never throws, and takes a bounded time. Of the same `key` one is sent. `later`: nobody knows, or the API is busy. */
+  send(mail: OutgoingMail, key: string): Promise<"sent" | "refused" | "later">;
+}
+
 export interface Timer {
   /** Resolves after `ms` milliseconds, or never once cancelled. */
   after(ms: number): { done: Promise<void>; cancel(): void };
@@ -62,8 +72,13 @@ export type BuildPorts = {
   store: ArtifactStore;
   vault: Vault;
   sockets: Sockets;
+  /** Null where no mail is written. */
+  mail: Mailer | null;
   pool(name: string): Pick<PoolRpc, "enqueue" | "withdraw" | "ended" | "place">;
-  catalog(): Pick<CatalogRpc, "put">;
+  catalog(): Pick<CatalogRpc, "put" | "claim" | "packages">;
+  target(key: string): Pick<TargetRpc, "request">;
+  /** The pool that builds of a repository (`remote/owner/repo`) go to. */
+  poolFor(recipe: string, repository: string): string;
   /** Lets work go on behind the current event; it never throws. */
   background(work: Promise<void>): void;
   /** Tells the operator of a fault that is survived by trying again. */

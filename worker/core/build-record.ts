@@ -40,6 +40,7 @@ export function recordOf(
     phase: stateOf(row) === "running" ? (attempt?.phase ?? null) : null,
     digest: row.digest,
     package: target.recipe === "erlang" ? packageOf(target, row.facts) : null,
+    follows: row.follows,
     visibility: target.visibility,
     queued_at: new Date(row.queued_at).toISOString(),
     started_at: timeOf(row.started_at),

@@ -1,5 +1,5 @@
 /** The build's row, its attempts and callers, as typed values. No decisions here. */
-import type { Artifact, BuildState, EndClass } from "../../shared/builds.ts";
+import type { Artifact, BuildRecord, BuildState, EndClass } from "../../shared/builds.ts";
 import { MAX_CREDENTIALS } from "../../shared/limits.ts";
 import type { AttemptUp } from "../../shared/protocol.ts";
 import type { PackageFacts } from "../../shared/recipes/erlang.ts";
@@ -51,6 +51,8 @@ export type BuildRow = {
   digest: string | null;
   /** Of an Erlang package, what its attempt found out. */
   facts: PackageFacts | null;
+  /** Builds that it leads to. */
+  follows: BuildRecord["follows"];
   /** What the request sent along, until the build has ended. */
   context: BuildContext | null;
   log_moved: boolean;
@@ -77,6 +79,7 @@ const JSON_COLUMNS = new Set([
   "repositories",
   "phases",
   "facts",
+  "follows",
   "context",
   "result",
 ]);
@@ -139,6 +142,7 @@ export class BuildRows {
       phases: {},
       digest: null,
       facts: null,
+      follows: [],
       context: request.context ?? null,
       log_moved: false,
     };
@@ -229,6 +233,18 @@ export class BuildRows {
 
   eraseCredentials(): void {
     this.#sql.exec("UPDATE callers SET credential = NULL");
+  }
+
+  /** The mail address that the current attempt's result brought; afterwards it is in no attempt's any more. */
+  takeCommitter(): string | null {
+    const row = this.#sql.exec<{ committer: string | null }>(
+      `SELECT json_extract(a.result, '$.committer') AS committer
+       FROM attempts a JOIN build b ON a.n = b.attempt AND a.lost = 0`,
+    )[0];
+    this.#sql.exec(
+      "UPDATE attempts SET result = json_remove(result, '$.committer') WHERE result IS NOT NULL",
+    );
+    return row?.committer ?? null;
   }
 
   #count(query: string): number {

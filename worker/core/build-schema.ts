@@ -76,6 +76,8 @@ export const BUILD_MIGRATIONS: readonly (readonly string[])[] = [
   ["ALTER TABLE build ADD COLUMN digest TEXT", "ALTER TABLE build ADD COLUMN context TEXT"],
   // A package: what its attempt found out, as JSON.
   ["ALTER TABLE build ADD COLUMN facts TEXT"],
+  // Builds that it leads to, as JSON.
+  ["ALTER TABLE build ADD COLUMN follows TEXT NOT NULL DEFAULT '[]'"],
 ];
 
 /** Every table, for a build that was refused and leaves nothing behind. */

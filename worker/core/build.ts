@@ -1,4 +1,5 @@
 /** One build: its RPC face, its attempt sockets and its alarm. The decisions are in build-lifecycle.ts. */
+import type { BuildRecord } from "../../shared/builds.ts";
 import {
   ATTEMPT_DEADLINE_MS,
   CANCEL_GRACE_MS,
@@ -9,8 +10,10 @@ import {
 import type { AttemptUp } from "../../shared/protocol.ts";
 import { AttemptDesk } from "./build-attempt.ts";
 import { Finish } from "./build-finish.ts";
+import { FollowUps } from "./build-follow.ts";
 import { type BuildParts, Lifecycle } from "./build-lifecycle.ts";
 import { Mail } from "./build-mail.ts";
+import { Notices } from "./build-notice.ts";
 import type { BuildPorts } from "./build-ports.ts";
 import { recordOf, summaryOf } from "./build-record.ts";
 import { type BuildRow, BuildRows } from "./build-rows.ts";
@@ -46,6 +49,8 @@ export class BuildCore implements BuildRpc {
   readonly #finish: Finish;
   readonly #changed = new Signal();
   readonly #mail: Mail;
+  readonly #follow: FollowUps;
+  readonly #notices: Notices;
   /** The question to the pool while it is under way. */
   #admitting: Promise<void> | null = null;
 
@@ -56,6 +61,8 @@ export class BuildCore implements BuildRpc {
     this.#mail = new Mail(ports, rows, {
       granted: (id) => outbox.put("catalog", id, null),
       erased: () => this.#changed.notify(),
+      follow: (row, key, id) => this.#follow.deliver(row, key, id),
+      notice: (id, body) => this.#notices.deliver(id, body),
     });
     this.#parts = {
       ports,
@@ -69,7 +76,9 @@ export class BuildCore implements BuildRpc {
       ports.background(this.settle());
     });
     const uploads = new Uploads(ports);
-    this.#desk = new AttemptDesk(this.#parts, this.#life, uploads, this.#changed);
+    this.#follow = new FollowUps(this.#parts, this.#life);
+    this.#notices = new Notices(this.#parts);
+    this.#desk = new AttemptDesk(this.#parts, this.#life, uploads, this.#follow, this.#changed);
     this.#finish = new Finish(this.#parts, this.#life, uploads);
   }
 
@@ -83,7 +92,8 @@ export class BuildCore implements BuildRpc {
   /** Sends what has to be said and does what has to be done. Never throws. */
   async settle(): Promise<void> {
     if (this.#row() === null) return;
-    await Promise.all([this.#parts.outbox.send(), this.#finish.drive()]);
+    const sent = this.#parts.outbox.send().then(() => this.#changed.notify());
+    await Promise.all([sent, this.#finish.drive()]);
     if (this.#row() !== null) this.#parts.deadlines.rearm();
   }
 
@@ -158,7 +168,7 @@ export class BuildCore implements BuildRpc {
     return { record, repositories, posted_by, held_back: place?.held_back ?? [] };
   }
 
-  async log(after: number, max_bytes: number, wait_ms: number): Promise<LogPage | null> {
+  async log(after: number | null, max_bytes: number, wait_ms: number): Promise<LogPage | null> {
     const maxBytes = Math.min(max_bytes, LOG_PAGE_BYTES);
     const until = this.#ports.clock.now() + Math.min(wait_ms, LOG_WAIT_MS);
     for (;;) {
@@ -174,6 +184,22 @@ export class BuildCore implements BuildRpc {
       const row = this.#row();
       if (row === null) return null;
       if (row.stage === "ended" || !(await this.#waitUntil(until))) return this.summary();
+    }
+  }
+
+  async settled(wait_ms: number): Promise<{ record: BuildRecord; settled: boolean } | null> {
+    const until = this.#ports.clock.now() + Math.min(wait_ms, WAIT_MAX_SECONDS * 1000);
+    for (;;) {
+      const row = this.#row();
+      if (row === null) return null;
+      const settled =
+        row.stage === "ended" &&
+        row.follows.every(({ build_id }) => build_id !== null) &&
+        !this.#parts.outbox.holds("catalog", row.id);
+      if (settled || !(await this.#waitUntil(until))) {
+        const view = await this.view();
+        return view && { record: view.record, settled };
+      }
     }
   }
 
@@ -241,11 +267,12 @@ export class BuildCore implements BuildRpc {
     return this.#parts.rows.build();
   }
 
-  #page(after: number, maxBytes: number): LogPage | null {
+  #page(after: number | null, maxBytes: number): LogPage | null {
     const row = this.#row();
     if (row === null) return null;
-    if (row.log_moved) return { entries: [], position: after, end: true, moved: true };
-    const { entries, position } = this.#parts.log.page(after, maxBytes);
+    if (row.log_moved) return { entries: [], position: after ?? 0, end: true, moved: true };
+    const start = after ?? this.#parts.log.beforeEnd(maxBytes);
+    const { entries, position } = this.#parts.log.page(start, maxBytes);
     const end = row.stage === "ended" && position >= this.#parts.log.size().last;
     return { entries, position, end, moved: false };
   }

@@ -1,37 +1,16 @@
 /**
- * What is known across all objects: our tokens (as hashes), an index of builds, the pools. Times are
- * milliseconds inside and RFC 3339 outside.
+ * What is known across all objects: our tokens (as hashes), the pools, the webhooks that were seen; builds and
+ * packages have files of their own. Times are milliseconds inside and RFC 3339 outside.
  */
-import { type BuildRecord, type BuildState, isTerminal } from "../../shared/builds.ts";
+import { BuildIndex } from "./catalog-builds.ts";
+import { PackageIndex } from "./catalog-packages.ts";
 import type { Scope, TokenView } from "./contracts.ts";
 import type { Clock, Sql } from "./ports.ts";
 
-export const CATALOG_MIGRATIONS: readonly (readonly string[])[] = [
-  [
-    `CREATE TABLE tokens (
-      id TEXT PRIMARY KEY,
-      scope TEXT NOT NULL,
-      name TEXT NOT NULL,
-      hash TEXT NOT NULL UNIQUE,
-      created_at INTEGER NOT NULL,
-      expires_at INTEGER,
-      used_at INTEGER
-    ) STRICT`,
-    `CREATE TABLE builds (
-      build TEXT PRIMARY KEY,
-      recipe TEXT NOT NULL,
-      state TEXT NOT NULL,
-      visibility TEXT NOT NULL,
-      queued_at TEXT NOT NULL,
-      record TEXT NOT NULL
-    ) STRICT`,
-    "CREATE INDEX builds_newest ON builds (visibility, queued_at DESC, build DESC)",
-    "CREATE TABLE pools (pool TEXT PRIMARY KEY) STRICT, WITHOUT ROWID",
-  ],
-];
-
 /** Milliseconds by which "last used" may be behind: a token in use must not cost a write each time. */
 const USED_GRAIN_MS = 60 * 60_000;
+/** Milliseconds for which a webhook is known again: a year. A signature has no date of its own. */
+const WEBHOOK_MEMORY_MS = 365 * 24 * 60 * 60_000;
 
 type TokenRow = {
   id: string;
@@ -42,15 +21,17 @@ type TokenRow = {
   used_at: number | null;
 };
 
-export type ListQuery = { recipe?: string; state?: BuildState; cursor?: string; limit: number };
-
 export class CatalogStore {
+  readonly builds: BuildIndex;
+  readonly packages: PackageIndex;
   readonly #sql: Sql;
   readonly #clock: Clock;
 
   constructor(sql: Sql, clock: Clock) {
     this.#sql = sql;
     this.#clock = clock;
+    this.builds = new BuildIndex(sql);
+    this.packages = new PackageIndex(sql);
   }
 
   /** `hash` is the SHA-256 of the token: the token itself is never stored. */
@@ -97,48 +78,6 @@ export class CatalogStore {
     return this.#sql.exec("DELETE FROM tokens WHERE id = ? RETURNING id", id).length > 0;
   }
 
-  /** Takes the newest state of a build. What comes late is ignored: an end is never taken back. */
-  put(record: BuildRecord): void {
-    const known = this.#sql.exec<{ state: string }>(
-      "SELECT state FROM builds WHERE build = ?",
-      record.build_id,
-    )[0];
-    if (known && isTerminal(known.state as BuildState) && !isTerminal(record.state)) return;
-    this.#sql.exec(
-      `INSERT OR REPLACE INTO builds (build, recipe, state, visibility, queued_at, record)
-       VALUES (?, ?, ?, ?, ?, ?)`,
-      record.build_id,
-      record.recipe,
-      record.state,
-      record.visibility,
-      record.queued_at,
-      JSON.stringify(record),
-    );
-  }
-
-  /** Public builds, newest first; null for a cursor that `list` did not make. */
-  list(query: ListQuery): { builds: BuildRecord[]; cursor: string | null } | null {
-    const after = query.cursor === undefined ? null : decodeCursor(query.cursor);
-    if (after === null && query.cursor !== undefined) return null;
-    const rows = this.#sql.exec<{ queued_at: string; build: string; record: string }>(
-      `SELECT queued_at, build, record FROM builds
-       WHERE visibility = 'public' AND (?1 IS NULL OR recipe = ?1) AND (?2 IS NULL OR state = ?2)
-         AND (?3 IS NULL OR (queued_at, build) < (?3, ?4))
-       ORDER BY queued_at DESC, build DESC LIMIT ?5`,
-      query.recipe ?? null,
-      query.state ?? null,
-      after?.queuedAt ?? null,
-      after?.build ?? null,
-      query.limit + 1,
-    );
-    const page = rows.slice(0, query.limit);
-    const last = rows.length > query.limit ? page.at(-1) : undefined;
-    return {
-      builds: page.map(({ record }) => JSON.parse(record)),
-      cursor: last ? encodeCursor(last.queued_at, last.build) : null,
-    };
-  }
-
   pools(): string[] {
     return this.#sql
       .exec<{ pool: string }>("SELECT pool FROM pools ORDER BY pool")
@@ -147,6 +86,22 @@ export class CatalogStore {
 
   addPool(pool: string): void {
     this.#sql.exec("INSERT OR IGNORE INTO pools (pool) VALUES (?)", pool);
+  }
+
+  /** Remembers a webhook by the SHA-256 of its body; false when it was known. */
+  remember(digest: string): boolean {
+    const now = this.#clock.now();
+    this.#sql.exec("DELETE FROM webhooks WHERE at <= ?", now - WEBHOOK_MEMORY_MS);
+    const added = this.#sql.exec(
+      "INSERT OR IGNORE INTO webhooks (digest, at) VALUES (?, ?) RETURNING digest",
+      digest,
+      now,
+    );
+    return added.length > 0;
+  }
+
+  forget(digest: string): void {
+    this.#sql.exec("DELETE FROM webhooks WHERE digest = ?", digest);
   }
 }
 
@@ -163,14 +118,4 @@ function toView(row: TokenRow): TokenView {
 
 function toTime(ms: number): string {
   return new Date(ms).toISOString();
-}
-
-function encodeCursor(queuedAt: string, build: string): string {
-  return btoa(`${queuedAt} ${build}`).replaceAll("=", "");
-}
-
-function decodeCursor(cursor: string): { queuedAt: string; build: string } | null {
-  if (!/^[A-Za-z0-9+/]{1,200}$/.test(cursor) || cursor.length % 4 === 1) return null;
-  const match = /^([0-9TZ:.-]{20,30}) ([0-9a-f]{32})$/.exec(atob(cursor));
-  return match ? { queuedAt: match[1] as string, build: match[2] as string } : null;
 }

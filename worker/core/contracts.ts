@@ -15,17 +15,27 @@ export type Caller = string;
 export type Sealed = string;
 
 export type BuildRequest = {
+  /** Of the build that is opened, from whoever may have to ask again (rule 8): once it is there, it is the answer. */
+  id?: string;
   /** targetKey(target): single flight, and for most recipes where it is published. */
   key: string;
   target: Target;
   pool: string;
   caller: Caller;
   credential: Sealed | null;
-  /** What the request brought along for the attempts, in the bucket; the Build removes it when it ends. */
+  /** What the request brought along for the attempts, in the bucket; the Build removes it when it ends, unless it is `kept`. */
   context?: BuildContext;
+  /** Agents that get it only when no other can: a replica's neighbours. */
+  avoid?: readonly string[];
 };
 
-export type BuildContext = { key: string; size: number; sha256: string };
+export type BuildContext = {
+  key: string;
+  size: number;
+  sha256: string;
+  /** Somebody else's to remove: an app is built from it again. */
+  kept?: boolean;
+};
 
 export type BuildSummary = {
   build_id: string;
@@ -113,10 +123,15 @@ export interface BuildRpc {
   context(attempt: number, lease: string): Promise<ContextAnswer>;
   summary(): Promise<BuildSummary | null>;
   view(): Promise<BuildView | null>;
-  /** Entries behind `after`, waiting up to `wait_ms` for the first (rule 16: readers pull). */
-  log(after: number, max_bytes: number, wait_ms: number): Promise<LogPage | null>;
+  /** Entries behind `after`, waiting up to `wait_ms` for the first (rule 16: readers pull). Null: the newest that fit. */
+  log(after: number | null, max_bytes: number, wait_ms: number): Promise<LogPage | null>;
   /** The summary once the build has ended, or after `wait_ms`. */
   wait(wait_ms: number): Promise<BuildSummary | null>;
+  /**
+   * The record once the build has ended, what it led to is asked for, and the Catalog holds all that; or as it stands
+   * after `wait_ms`.
+   */
+  settled(wait_ms: number): Promise<{ record: BuildRecord; settled: boolean } | null>;
   /** `admin` cancels; another caller withdraws its interest, and the last one cancels (rule 17). Idempotent until the end. */
   cancel(caller: Caller): Promise<CancelAnswer>;
 }
@@ -213,32 +228,32 @@ export type TokenView = {
 /** There is one Catalog object, of this name. */
 export const CATALOG_NAME = "catalog";
 
-/** What `GET /api/builds` may be asked. Members that are absent ask for everything. */
+/** What `GET /api/builds` may be asked. Members that are absent ask for everything, and all that are there must hold. */
 export type ListQuery = {
-  recipe?: string;
-  state?: BuildState;
+  recipe?: string | undefined;
+  state?: BuildState | undefined;
   /** `remote/owner/repo` */
-  repository?: string;
-  namespace?: string;
-  name?: string;
-  version?: string;
+  repository?: string | undefined;
+  namespace?: string | undefined;
+  name?: string | undefined;
+  version?: string | undefined;
   /** `GOOS/GOARCH`, or the major version of Erlang. */
-  variant?: string;
-  /** Words that namespace, name or repository hold. */
-  text?: string;
+  variant?: string | undefined;
+  /** Words with which words of the repository, namespace or name begin. Looks among the newest that have them. */
+  text?: string | undefined;
   /** Also what is private or unlisted: for the admin. */
-  all?: boolean;
-  cursor?: string;
+  all?: boolean | undefined;
+  cursor?: string | undefined;
   limit: number;
 };
 
 /** Ended builds of packages. Only those whose repository has the package's name, unless `strangers`. */
 export type PackageQuery = {
-  namespace?: string;
-  name?: string;
+  namespace?: string | undefined;
+  name?: string | undefined;
   /** Any of these; a member that is absent is any. Empty: every version. */
   versions: readonly { ref?: string; erl?: string }[];
-  success?: boolean;
+  success?: boolean | undefined;
   /** Only the newest of each (namespace, name, version, Erlang version, success). */
   newest: boolean;
   /** Also builds of repositories that do not, or no longer, have the name. */

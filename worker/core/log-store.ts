@@ -81,6 +81,20 @@ export class LogStore {
     return { entries, position };
   }
 
+  /** The position behind which the newest entries begin, as many as have `maxBytes` bytes of JSON at most. */
+  beforeEnd(maxBytes: number): number {
+    let position = this.size().last;
+    for (let budget = maxBytes; position > 0; ) {
+      const row = this.#rowBehind(position - 1) as { first: number; text: string };
+      const lines = row.text.split("\n");
+      for (; position >= row.first; position--) {
+        budget -= this.#utf8.encode(lines[position - row.first]).length + 1;
+        if (budget < 0) return position;
+      }
+    }
+    return position;
+  }
+
   /** The whole log as NDJSON, a few rows at a time. */
   *chunks(): Generator<string> {
     for (let after = 0; ; ) {

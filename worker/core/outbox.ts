@@ -53,6 +53,12 @@ export class Outbox {
     );
   }
 
+  /** Whether a message is not confirmed yet. */
+  holds(verb: string, key: string): boolean {
+    const rows = this.#sql.exec("SELECT 1 FROM outbox WHERE verb = ? AND key = ?", verb, key);
+    return rows.length > 0;
+  }
+
   /** Forgets a message that has lost its point. */
   drop(verb: string, key: string): void {
     this.#sql.exec("DELETE FROM outbox WHERE verb = ? AND key = ?", verb, key);

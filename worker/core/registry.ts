@@ -227,6 +227,14 @@ export class Registry {
     return false;
   }
 
+  /** When the next agent whose socket is gone counts as gone itself (ms): nothing else tells of it. Null for none. */
+  nextGone(): number | null {
+    const times = Array.from(this.#agents.values(), (agent) =>
+      !agent.connected && this.status(agent) === "suspect" ? agent.seenAt : null,
+    ).filter((seen) => seen !== null);
+    return times.length === 0 ? null : Math.min(...times) + LEASE_EXPIRY_MS;
+  }
+
   /** Null when nothing holds it back. */
   heldBack(agent: Agent): HeldBack | null {
     if (agent.cordon !== null) return { kind: "cordoned", reason: agent.cordon };

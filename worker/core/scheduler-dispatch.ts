@@ -6,7 +6,14 @@ import { ACCEPT_WITHIN_MS } from "../../shared/limits.ts";
 import type { BeginAnswer, Job } from "./contracts.ts";
 import type { Agent } from "./registry.ts";
 import type { SchedulerParts } from "./scheduler-parts.ts";
-import { type Candidate, isRefusedByAll, pick, type Standing } from "./scheduler-place.ts";
+import {
+  type Candidate,
+  isRefusedByAll,
+  noSuchAgent,
+  pick,
+  refusalText,
+  type Standing,
+} from "./scheduler-place.ts";
 import type { Recovery } from "./scheduler-recovery.ts";
 import { type JobRow, toRow } from "./scheduler-store.ts";
 
@@ -22,6 +29,7 @@ export class Dispatcher {
   /** Gives every waiting build that can run to an agent: oldest first, and none blocks those behind it. */
   dispatch(): void {
     const { store, registry, background } = this.#parts;
+    this.#turnAway();
     const candidates = this.#candidates();
     if (candidates.size === 0 && !store.anyRefused()) return;
     // Kinds of builds that found nobody in this round: the next of their kind need not look.
@@ -34,7 +42,21 @@ export class Dispatcher {
       if (chosen !== null) this.#reserve(job, chosen, candidates);
       else if (!refused) hopeless.add(kind);
       else if (isRefusedByAll(this.standings(), job))
-        background(this.#recovery.reportUnplaceable(job));
+        background(this.#recovery.reportUnplaceable(job, refusalText(job)));
+    }
+  }
+
+  /** Ends every waiting build that no agent could ever take. */
+  #turnAway(): void {
+    const { store, background } = this.#parts;
+    const kinds = store.kindsInLine();
+    if (kinds.length === 0) return;
+    const standings = this.standings();
+    for (const kind of kinds) {
+      const reason = noSuchAgent(standings, kind);
+      if (reason === null) continue;
+      for (const job of store.inLineOf(kind))
+        background(this.#recovery.reportUnplaceable(job, reason));
     }
   }
 
@@ -63,6 +85,7 @@ export class Dispatcher {
       agent,
       used: used.get(agent.agent) ?? 0,
       status: registry.status(agent),
+      lastSeen: registry.lastSeen(agent),
       heldBack: registry.heldBack(agent),
     }));
   }

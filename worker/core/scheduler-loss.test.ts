@@ -50,7 +50,7 @@ test("an agent whose socket closed is suspect at once and gets no work", async (
   agent.drop();
   assert.equal(world.pool.agents()[0]?.status, "suspect");
   await world.enqueue("b1");
-  assert.equal(world.pool.place("b1")?.why, "no agent that could take it is connected");
+  assert.match(world.pool.place("b1")?.why ?? "", /^no agent that could take it is connected;/);
   await agent.connect();
   assert.deepEqual(agent.assigned(), ["b1/1"]);
 });

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { PoolWorld } from "../../test/support/pool-world.ts";
+import { noSuchAgent, type Standing } from "./scheduler-place.ts";
 
 /** Counts a build of that recipe that ran so long. */
 async function ran(world: PoolWorld, recipe: string, running_ms: number): Promise<void> {
@@ -110,4 +111,33 @@ test("an agent that is well again gets what waited for it", async () => {
   assert.deepEqual(agent.assigned(), []);
   await agent.say({ t: "status", capacity: 1, unwell: null, draining: false });
   assert.deepEqual(agent.assigned(), ["b1/1"]);
+});
+
+/** How agents with these labels stand. */
+function standings(...agents: [labels: Record<string, string>, status: Standing["status"]][]) {
+  const registry = { recipes: ["erlang"], capacity: 1 };
+  return agents.map(([labels, status]) => ({
+    agent: { ...registry, labels } as unknown as Standing["agent"],
+    used: 0,
+    status,
+    lastSeen: null,
+    heldBack: null,
+  }));
+}
+
+test("only labels that no agent has, not even one that is away for the moment, end a build", () => {
+  const kind = { recipe: "erlang", needs: { erlang: "25" } };
+  const none = "No agent has erlang=25. There are: erlang=26, erlang=27.";
+  const two = { erlang: "27,26" };
+  assert.equal(noSuchAgent(standings([two, "connected"]), kind), none);
+  assert.equal(noSuchAgent(standings([two, "suspect"]), kind), null);
+  assert.equal(noSuchAgent(standings([two, "gone"]), kind), null);
+  assert.equal(noSuchAgent(standings(), kind), null);
+  const fitting = { erlang: "25" };
+  assert.equal(noSuchAgent(standings([two, "connected"], [fitting, "suspect"]), kind), null);
+  assert.equal(noSuchAgent(standings([two, "connected"], [fitting, "gone"]), kind), none);
+  assert.equal(noSuchAgent(standings([two, "connected"]), { ...kind, recipe: "go" }), null);
+  assert.equal(noSuchAgent(standings([{}, "connected"]), { ...kind, needs: {} }), null);
+  const parts = standings([{ erlang: "225,2" }, "connected"]);
+  assert.match(noSuchAgent(parts, kind) ?? "", /erlang=2, erlang=225/);
 });

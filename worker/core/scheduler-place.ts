@@ -1,7 +1,8 @@
 /** Which agent a build goes to, and how to tell a caller why it does not go yet. Pure. */
 import type { AgentView } from "../../shared/identity.ts";
+import { type Away, awayTexts, lastSign } from "./away.ts";
 import type { Agent, HeldBack } from "./registry.ts";
-import type { JobRow } from "./scheduler-store.ts";
+import type { JobKind, JobRow } from "./scheduler-store.ts";
 
 /** An agent with at least one free slot. */
 export type Candidate = { agent: Agent; used: number };
@@ -11,20 +12,26 @@ export type Standing = {
   agent: Agent;
   used: number;
   status: AgentView["status"];
+  /** Its last sign of life (ms); null for one that never connected. */
+  lastSeen: number | null;
   heldBack: HeldBack | null;
 };
 
-type Wanted = Pick<JobRow, "recipe" | "needs" | "refusals">;
+type Wanted = JobKind & Pick<JobRow, "refusals">;
 
-export function serves(agent: Agent, job: Wanted): boolean {
+export function serves(agent: Agent, job: JobKind): boolean {
   return agent.recipes.includes(job.recipe) && hasLabels(agent, job);
 }
 
 /** A label may list several values, with commas between them. */
-function hasLabels(agent: Agent, job: Wanted): boolean {
+function hasLabels(agent: Agent, job: JobKind): boolean {
   return Object.entries(job.needs).every(([label, value]) =>
-    agent.labels[label]?.split(",").includes(value),
+    valuesOf(agent, label).includes(value),
   );
+}
+
+function valuesOf(agent: Agent, label: string): string[] {
+  return agent.labels[label]?.split(",") ?? [];
 }
 
 /**
@@ -66,15 +73,48 @@ export function isRefusedByAll(standings: Standing[], job: Wanted): boolean {
   return able.length > 0 && able.every(({ agent }) => Object.hasOwn(job.refusals, agent.agent));
 }
 
+export function refusalText(job: Wanted): string {
+  return `Every agent that could build this refuses to. ${Object.values(job.refusals).join("; ")}`;
+}
+
+/**
+ * Why builds of this kind would wait for ever although agents of their recipe are there: none has the labels. One that
+ * is away for the moment, or held back, counts as having them. Null where there is such an agent, or nobody to judge by.
+ */
+export function noSuchAgent(standings: Standing[], kind: JobKind): string | null {
+  const known = standings.filter(
+    ({ agent, status }) => status !== "gone" && agent.recipes.includes(kind.recipe),
+  );
+  if (!known.some(({ status }) => status === "connected")) return null;
+  if (known.some(({ agent }) => hasLabels(agent, kind))) return null;
+  const [missing, there] = missingText(known, kind);
+  return `No agent has ${missing}. There ${there}.`;
+}
+
+/** The labels asked for, and what of them there is. */
+function missingText(serving: Standing[], { needs }: JobKind): [missing: string, there: string] {
+  const offers = Object.keys(needs).flatMap((label) => {
+    const values = new Set(serving.flatMap(({ agent }) => valuesOf(agent, label)));
+    return [...values].sort(inOrder).map((value) => `${label}=${value}`);
+  });
+  const missing = Object.entries(needs).map(([label, value]) => `${label}=${value}`);
+  return [missing.join(", "), offers.length === 0 ? "is none" : `are: ${offers.join(", ")}`];
+}
+
+const { compare: inOrder } = new Intl.Collator("en", { numeric: true });
+
 /** Why a waiting build does not start now, as the end of "It waits because …". Names no agent but those that refuse it. */
 export function whyNot(standings: Standing[], job: Wanted): string {
   const serving = standings.filter(({ agent }) => agent.recipes.includes(job.recipe));
   if (serving.length === 0) return `no agent serves ${job.recipe}`;
   const fitting = serving.filter(({ agent }) => hasLabels(agent, job));
-  if (fitting.length === 0)
-    return `no agent that serves ${job.recipe} has the labels ${labelsText(job.needs)}`;
+  if (fitting.length === 0) {
+    const [missing, there] = missingText(serving, job);
+    return `no agent has ${missing}; there ${there}`;
+  }
   const present = fitting.filter(({ status }) => status === "connected");
-  if (present.length === 0) return "no agent that could take it is connected";
+  if (present.length === 0)
+    return joined("no agent that could take it is connected", lastSign(fitting.map(toAway)));
   const working = present.filter(({ heldBack }) => heldBack === null);
   const aside = asideText(present);
   if (working.length === 0) return `no agent takes new work: ${aside}`;
@@ -84,16 +124,29 @@ export function whyNot(standings: Standing[], job: Wanted): string {
   const { slots, free } = slotsOf(willing);
   if (free > 0) return "a slot is free and about to be given out";
   const busy = slots === 1 ? "the only slot is busy" : `all ${slots} slots are busy`;
-  return aside === "" ? busy : `${busy}; ${aside}`;
+  return joined(busy, aside);
 }
 
-/** The connected agents that could take a build but get no new work, each with its reason: for those who may list agents. */
+/**
+ * The connected agents that could take a build but get no new work, each with its reason; where none is connected, those
+ * that are away. For those who may list agents.
+ */
 export function heldBackFrom(standings: Standing[], job: Wanted): string[] {
-  return standings.flatMap(({ agent, status, heldBack }) =>
-    status === "connected" && heldBack !== null && serves(agent, job)
-      ? [`${agent.name} is ${heldBack.kind}: ${heldBack.reason}`]
-      : [],
+  const fitting = standings.filter(({ agent }) => serves(agent, job));
+  const present = fitting.filter(({ status }) => status === "connected");
+  if (present.length === 0) return awayTexts(fitting.map(toAway));
+  return present.flatMap(({ agent, heldBack }) =>
+    heldBack === null ? [] : [`${agent.name} is ${heldBack.kind}: ${heldBack.reason}`],
   );
+}
+
+/** Both, or the first where there is no second. */
+function joined(first: string, second: string | null): string {
+  return second ? `${first}; ${second}` : first;
+}
+
+function toAway({ agent, lastSeen }: Standing): Away {
+  return { name: agent.name, lastSeen };
 }
 
 /**
@@ -134,10 +187,4 @@ function asideText(standings: Standing[]): string {
   return Array.from(counts, ([kind, n]) => `${n} ${n === 1 ? "agent is" : "agents are"} ${kind}`)
     .sort()
     .join(", ");
-}
-
-function labelsText(labels: Record<string, string>): string {
-  return Object.entries(labels)
-    .map(([label, value]) => `${label}=${value}`)
-    .join(",");
 }

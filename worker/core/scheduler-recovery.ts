@@ -84,16 +84,14 @@ export class Recovery {
   }
 
   /** No agent will ever take it: tells the Build, again and again until it has heard. */
-  async reportUnplaceable(job: JobRow): Promise<void> {
+  async reportUnplaceable({ build, expected }: JobRow, reason: string): Promise<void> {
     const { store, clock, builds } = this.#parts;
-    const refusals = Object.values(job.refusals).join("; ");
-    store.park(job.build, "unplaceable", clock.now() + RETRY_MAX_MS);
+    store.turnAway(build, reason, clock.now() + RETRY_MAX_MS);
     const told = await answerOf(async () => {
-      const reason = `Every agent that could build this refuses to. ${refusals}`;
-      await builds(job.build).unplaceable(job.expected, reason);
+      await builds(build).unplaceable(expected, reason);
       return true;
     });
-    if (told && store.job(job.build)?.state === "unplaceable") this.finish(job.build);
+    if (told && store.job(build)?.state === "unplaceable") this.finish(build);
   }
 
   /** Looks after everything whose time has come. Resolves when each has been tried once. */
@@ -117,7 +115,7 @@ export class Recovery {
 
   async #wakeJob(job: JobRow): Promise<void> {
     if (job.state === "over") return this.#parts.store.forget(job.build);
-    if (job.state === "unplaceable") return this.reportUnplaceable(job);
+    if (job.state === "unplaceable") return this.reportUnplaceable(job, job.reason ?? "");
     return this.#probeLoose(job);
   }
 

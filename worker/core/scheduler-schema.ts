@@ -72,4 +72,6 @@ export const SCHEDULER_MIGRATIONS: readonly (readonly string[])[] = [
       mean_ms REAL NOT NULL
     ) STRICT, WITHOUT ROWID`,
   ],
+  // What the Build of an unplaceable job is being told.
+  ["ALTER TABLE jobs ADD COLUMN reason TEXT"],
 ];

@@ -20,7 +20,12 @@ export type JobRow = {
   state: JobState;
   /** Agents whose policy refuses this build; each with its name and reason, for people. */
   refusals: Record<string, string>;
+  /** Why no agent can take it; null unless it is unplaceable. */
+  reason: string | null;
 };
+
+/** What decides which agents may take a build. */
+export type JobKind = Pick<JobRow, "recipe" | "needs">;
 
 /**
  * reserved: the Build is being asked. assigned: sent, not yet accepted. accepted: the agent has it.
@@ -49,6 +54,7 @@ type StoredJob = {
   expected: number;
   state: string;
   refusals: string;
+  reason: string | null;
 };
 
 type StoredLease = SqlRow & {
@@ -73,6 +79,7 @@ export function toRow(job: Job): JobRow {
     expected: job.expected,
     state: "queued",
     refusals: {},
+    reason: null,
   };
 }
 
@@ -109,9 +116,19 @@ export class SchedulerStore {
   }
 
   /** Takes a build out of the line and drops its lease, to be looked at again at `wakeAt` (ms). */
-  park(build: string, state: "loose" | "unplaceable" | "over", wakeAt: number): void {
+  park(build: string, state: "loose" | "over", wakeAt: number): void {
     this.#sql.exec("DELETE FROM leases WHERE build = ?", build);
     this.#sql.exec("UPDATE jobs SET state = ?, wake_at = ? WHERE build = ?", state, wakeAt, build);
+  }
+
+  /** Takes a waiting build out of the line for good; its Build is told the reason again at `wakeAt` (ms). */
+  turnAway(build: string, reason: string, wakeAt: number): void {
+    this.#sql.exec(
+      "UPDATE jobs SET state = 'unplaceable', reason = ?, wake_at = ? WHERE build = ?",
+      reason,
+      wakeAt,
+      build,
+    );
   }
 
   forget(build: string): void {
@@ -148,6 +165,24 @@ export class SchedulerStore {
   anyRefused(): boolean {
     return (
       this.#count("SELECT COUNT(*) AS n FROM jobs WHERE state = 'queued' AND refusals <> '{}'") > 0
+    );
+  }
+
+  /** Of the waiting builds that not every agent of their recipe may take. */
+  kindsInLine(): JobKind[] {
+    return this.#sql
+      .exec<{ recipe: string; needs: string }>(
+        "SELECT DISTINCT recipe, needs FROM jobs WHERE state = 'queued' AND needs <> '{}'",
+      )
+      .map(({ recipe, needs }) => ({ recipe, needs: JSON.parse(needs) }));
+  }
+
+  /** Every waiting build of one kind. */
+  inLineOf({ recipe, needs }: JobKind): JobRow[] {
+    return this.#jobs(
+      "state = 'queued' AND recipe = ? AND needs = ?",
+      recipe,
+      JSON.stringify(needs),
     );
   }
 
@@ -254,7 +289,7 @@ export class SchedulerStore {
   #jobs(where: string, ...bindings: (string | number)[]): JobRow[] {
     return this.#sql
       .exec<StoredJob>(
-        `SELECT build, recipe, needs, queued_at, expected, state, refusals FROM jobs WHERE ${where}`,
+        `SELECT build, recipe, needs, queued_at, expected, state, refusals, reason FROM jobs WHERE ${where}`,
         ...bindings,
       )
       .map((row) => ({
@@ -265,6 +300,7 @@ export class SchedulerStore {
         expected: row.expected,
         state: row.state as JobState,
         refusals: JSON.parse(row.refusals),
+        reason: row.reason,
       }));
   }
 

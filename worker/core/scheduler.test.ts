@@ -72,21 +72,89 @@ test("builds start in the order they came, and a requeued one keeps its place", 
   assert.deepEqual(second.assigned(), ["b1/2", "b2/1"]);
 });
 
-test("a build whose labels nobody has does not block the others, and is told why it waits", async () => {
+test("a build whose label only an absent agent has does not block the others, and gets it when it returns", async () => {
   const world = new PoolWorld();
   await world.enqueue("odd", { needs: { erlang: "27" } });
   assert.equal(world.pool.place("odd")?.why, "no agent serves go");
+  const fitting = await world.agent("b", { labels: { erlang: "25,27" }, capacity: 0 });
+  fitting.drop();
   const agent = await world.agent("a", { capacity: 2 });
   await world.enqueue("b1");
   assert.deepEqual(agent.assigned(), ["b1/1"]);
   assert.deepEqual(world.pool.place("odd"), {
     position: 1,
     expected_wait_ms: null,
-    why: "no agent that serves go has the labels erlang=27",
-    held_back: [],
+    why: "no agent that could take it is connected; one was last seen at 2027-01-15T08:00:00Z",
+    held_back: ["b was last seen at 2027-01-15T08:00:00Z"],
   });
-  const fitting = await world.agent("b", { labels: { erlang: "27" } });
+  await fitting.connect({ capacity: 1 });
   assert.deepEqual(fitting.assigned(), ["odd/1"]);
+});
+
+test("a build whose label nobody has ends at once, and says which there are", async () => {
+  const world = new PoolWorld();
+  await world.agent("a", { labels: { erlang: "27,9" } });
+  await world.agent("b", { labels: { erlang: "27,25" } });
+  await world.agent("c", { labels: { erlang: "19" }, recipes: ["image"] });
+  await world.enqueue("b1", { needs: { erlang: "19" } });
+  assert.equal(
+    world.build("b1").unplaceableReason,
+    "No agent has erlang=19. There are: erlang=9, erlang=25, erlang=27.",
+  );
+  assert.equal(world.pool.place("b1"), null);
+  assert.equal(world.pool.stats().queued, 0);
+  await world.enqueue("b2", { needs: { erlang: "27", disk: "fast" } });
+  assert.match(world.build("b2").unplaceableReason ?? "", /^No agent has erlang=27, disk=fast\./);
+  const bare = new PoolWorld();
+  await bare.agent("a");
+  await bare.enqueue("b1", { needs: { erlang: "19" } });
+  assert.equal(bare.build("b1").unplaceableReason, "No agent has erlang=19. There is none.");
+});
+
+test("builds wait for a label as long as no agent of their recipe is there to judge by", async () => {
+  const world = new PoolWorld();
+  await world.agent("a", { recipes: ["image"] });
+  const away = await world.agent("b");
+  away.drop();
+  await world.enqueue("b1", { needs: { erlang: "27" } });
+  await world.enqueue("b2", { needs: { erlang: "27" } });
+  assert.equal(world.pool.place("b1")?.why, "no agent has erlang=27; there is none");
+  await away.connect();
+  for (const id of ["b1", "b2"])
+    assert.equal(world.build(id).unplaceableReason, "No agent has erlang=27. There is none.", id);
+});
+
+test("the last agent that had a label takes the builds that wait for it along when it is gone", async () => {
+  const world = new PoolWorld();
+  const other = await world.agent("other");
+  const unwell = "disk full";
+  const fitting = await world.agent("fitting", { labels: { erlang: "27" }, unwell });
+  await world.enqueue("b1", { needs: { erlang: "27" } });
+  fitting.drop();
+  await world.pass(100_000, [other]);
+  assert.equal(world.build("b1").unplaceableReason, null);
+  await world.pass(21_000, [other]);
+  const gone = "No agent has erlang=27. There is none.";
+  assert.equal(world.build("b1").unplaceableReason, gone);
+  const removed = new PoolWorld();
+  await removed.agent("other");
+  const last = await removed.agent("last", { labels: { erlang: "27" }, unwell });
+  await removed.enqueue("b1", { needs: { erlang: "27" } });
+  assert.equal(removed.build("b1").unplaceableReason, null);
+  removed.pool.control.act(last.id, "remove", "");
+  await removed.settle();
+  assert.equal(removed.build("b1").unplaceableReason, gone);
+});
+
+test("a Build that could not be told why nobody takes it is told later, in the same words", async () => {
+  const world = new PoolWorld();
+  const agent = await world.agent("a", { labels: { erlang: "27" } });
+  world.build("b1").unreachable = true;
+  await world.enqueue("b1", { needs: { erlang: "19" } });
+  world.restart("kept");
+  world.build("b1").unreachable = false;
+  await world.pass(61_000, [agent]);
+  assert.match(world.build("b1").unplaceableReason ?? "", /^No agent has erlang=19\./);
 });
 
 test("work spreads over the agents by load", async () => {

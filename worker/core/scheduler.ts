@@ -215,7 +215,11 @@ export class Scheduler {
       const seen = agent ? registry.lastSeen(agent) : null;
       if (seen !== null) times.push(seen + LEASE_EXPIRY_MS);
     }
-    if (store.queuedCount() > 0 && registry.anyMayReturn()) times.push(clock.now() + QUEUE_TICK_MS);
+    if (store.queuedCount() > 0) {
+      if (registry.anyMayReturn()) times.push(clock.now() + QUEUE_TICK_MS);
+      const goneAt = registry.nextGone();
+      if (goneAt !== null) times.push(goneAt);
+    }
     return times.length === 0 ? null : Math.min(...times);
   }
 }

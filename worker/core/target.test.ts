@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { BuildState } from "../../shared/builds.ts";
-import { requestOf } from "../../test/support/build.ts";
+import type { ErlangTarget } from "../../shared/recipes/erlang.ts";
+import { publicationKey } from "../../shared/recipes/index.ts";
+import { PACKAGE, requestOf } from "../../test/support/build.ts";
 import { virtualPorts } from "../../test/support/ports.ts";
 import type { BuildRequest, BuildSummary, EnsureAnswer } from "./contracts.ts";
 import { TargetCore } from "./target.ts";
@@ -13,6 +15,8 @@ function world() {
   const calls: { id: string; request: BuildRequest }[] = [];
   const state = {
     published: null as string | null,
+    /** By their keys; `published` is at every one. */
+    publications: new Map<string, string>(),
     refusal: null as Extract<EnsureAnswer, { kind: "refused" }> | null,
     /** Runs before Build.ensure has any effect, or throws. */
     before: async (): Promise<void> => {},
@@ -42,9 +46,9 @@ function world() {
       },
       summary: async () => (builds.has(id) ? summary(id) : null),
     }),
-    published: async () => {
+    published: async (key: string) => {
       await null;
-      return state.published;
+      return state.publications.get(key) ?? state.published;
     },
   };
   return {
@@ -90,6 +94,42 @@ test("after a failed build the next request starts a new one, and a success with
   state.published = [...builds.keys()].at(-1) as string;
   assert.equal((await core.request(requestOf())).kind, "published");
   assert.equal(builds.size, 3);
+});
+
+test("a package is built again although it was built before; a runtime system is not", async () => {
+  const erts: ErlangTarget = {
+    recipe: "erlang",
+    asked: { kind: "erts" },
+    erl: "27",
+    visibility: "public",
+  };
+  for (const target of [PACKAGE, erts]) {
+    const { core, builds, state } = world();
+    const first = await core.request(requestOf({}, target));
+    assert.ok(first.kind === "admitted");
+    const { build_id } = first.build;
+    const joined = await core.request(requestOf({ caller: "token:t2" }, target));
+    assert.ok(joined.kind === "joined" && joined.build.build_id === build_id);
+    builds.set(build_id, "succeeded");
+    state.publications.set(publicationKey(target, build_id), build_id);
+    const second = await core.request(requestOf({}, target));
+    assert.equal(second.kind, target === erts ? "published" : "admitted");
+  }
+});
+
+test("who asks again for the build that it opened gets that one, whatever became of it since", async () => {
+  const { core, builds } = world();
+  const mine = requestOf({ id: "1".repeat(32) });
+  const first = await core.request(mine);
+  assert.ok(first.kind === "admitted" && first.build.build_id === mine.id);
+  for (const state of ["running", "succeeded", "failed"] as const) {
+    builds.set(first.build.build_id, state);
+    const again = await core.request(mine);
+    assert.ok(again.kind === "joined" && again.build.build_id === mine.id);
+  }
+  const other = await core.request(requestOf({ id: "2".repeat(32) }));
+  assert.equal(other.kind, "admitted");
+  assert.equal(builds.size, 2);
 });
 
 test("a request during a build joins it, also after the object's restart", async () => {

@@ -78,11 +78,12 @@ export class TargetCore implements TargetRpc {
     return row && this.#ports.build(row.current).summary();
   }
 
-  /** Joins the current build; null when it has ended and a new one may be needed. */
+  /** Joins the current build; null when it has ended and a new one may be needed: one that this request did not open. */
   async #join(row: Row, request: BuildRequest): Promise<TargetAnswer | null> {
     const answer = await this.#ports.build(row.current).ensure(row.current, request);
     if (answer.kind === "refused") return answer;
-    return isTerminal(answer.build.state) ? null : { kind: "joined", build: answer.build };
+    const isDone = isTerminal(answer.build.state) && row.current !== request.id;
+    return isDone ? null : { kind: "joined", build: answer.build };
   }
 
   /** Opens a build in place of `old`, or finishes what was begun when the object died: then `begun` is its id. */
@@ -100,7 +101,7 @@ export class TargetCore implements TargetRpc {
   async #open(old: Row | null, request: BuildRequest): Promise<TargetAnswer> {
     const build_id = await this.#ports.published(request.key);
     if (build_id !== null) return { kind: "published", build_id };
-    const id = this.#ports.random.hex(BUILD_ID_BYTES);
+    const id = request.id ?? this.#ports.random.hex(BUILD_ID_BYTES);
     this.#swap(old, id, request);
     return this.#ensure(id, old, request);
   }

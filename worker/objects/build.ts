@@ -1,22 +1,26 @@
 import { DurableObject } from "cloudflare:workers";
+import type { BuildRecord } from "../../shared/builds.ts";
 import { Problem } from "../../shared/problem.ts";
 import { type AttemptDown, CLOSE, PING, PONG, parseAttemptUp } from "../../shared/protocol.ts";
 import { artifactStore } from "../artifacts.ts";
+import { poolFor, readConfig } from "../config.ts";
 import { BuildCore } from "../core/build.ts";
 import type { Sockets, Vault } from "../core/build-ports.ts";
-import type {
-  BeginAnswer,
-  BuildRequest,
-  BuildRpc,
-  BuildSummary,
-  BuildView,
-  Caller,
-  CancelAnswer,
-  ContextAnswer,
-  EnsureAnswer,
-  LogPage,
-  LostAnswer,
+import {
+  type BeginAnswer,
+  type BuildRequest,
+  type BuildRpc,
+  type BuildSummary,
+  type BuildView,
+  CATALOG_NAME,
+  type Caller,
+  type CancelAnswer,
+  type ContextAnswer,
+  type EnsureAnswer,
+  type LogPage,
+  type LostAnswer,
 } from "../core/contracts.ts";
+import { mailerOf } from "../mail.ts";
 import { problemBody } from "../respond.ts";
 import { sha256, signTicket, unseal } from "../secrets.ts";
 import { closeQuietly, portsOf, reportError, timer } from "./platform.ts";
@@ -42,8 +46,11 @@ export class Build extends DurableObject<Env> implements BuildRpc {
       store: artifactStore(env.ARTIFACTS),
       vault: vaultOf(env),
       sockets: socketsOf(ctx),
+      mail: mailerOf(env),
       pool: (name) => env.POOLS.getByName(name),
-      catalog: () => env.CATALOG.getByName("catalog"),
+      catalog: () => env.CATALOG.getByName(CATALOG_NAME),
+      target: (key) => env.TARGETS.getByName(key),
+      poolFor: (recipe, repository) => poolFor(readConfig(env), recipe, repository),
       background: (work) => ctx.waitUntil(work.catch((error) => reportError("build", error))),
       report: reportError,
     });
@@ -81,7 +88,7 @@ export class Build extends DurableObject<Env> implements BuildRpc {
     return this.#core.view();
   }
 
-  async log(after: number, max_bytes: number, wait_ms: number): Promise<LogPage | null> {
+  async log(after: number | null, max_bytes: number, wait_ms: number): Promise<LogPage | null> {
     return this.#core.log(after, max_bytes, wait_ms);
   }
 
@@ -91,6 +98,10 @@ export class Build extends DurableObject<Env> implements BuildRpc {
 
   async cancel(caller: Caller): Promise<CancelAnswer> {
     return this.#core.cancel(caller);
+  }
+
+  async settled(wait_ms: number): Promise<{ record: BuildRecord; settled: boolean } | null> {
+    return this.#core.settled(wait_ms);
   }
 
   override async alarm(): Promise<void> {

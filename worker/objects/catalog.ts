@@ -1,8 +1,16 @@
 /** The Catalog object: a shell that makes tokens and keeps only their hashes. */
 import { DurableObject } from "cloudflare:workers";
 import type { BuildRecord } from "../../shared/builds.ts";
-import { CATALOG_MIGRATIONS, CatalogStore } from "../core/catalog.ts";
-import type { CatalogRpc, Scope, TokenView } from "../core/contracts.ts";
+import { CatalogStore } from "../core/catalog.ts";
+import { CATALOG_MIGRATIONS } from "../core/catalog-schema.ts";
+import type {
+  CatalogRpc,
+  Claim,
+  ListQuery,
+  PackageQuery,
+  Scope,
+  TokenView,
+} from "../core/contracts.ts";
 import { migrate } from "../core/migrations.ts";
 import { sha256 } from "../secrets.ts";
 import { TOKEN_PREFIX } from "../tokens.ts";
@@ -47,13 +55,27 @@ export class Catalog extends DurableObject<Env> implements CatalogRpc {
   }
 
   async put(record: BuildRecord): Promise<void> {
-    this.#store.put(record);
+    this.#store.builds.put(record);
   }
 
-  async list(
-    query: Parameters<CatalogRpc["list"]>[0],
-  ): Promise<{ builds: BuildRecord[]; cursor: string | null } | null> {
-    return this.#store.list(query);
+  async list(query: ListQuery): Promise<{ builds: BuildRecord[]; cursor: string | null } | null> {
+    return this.#store.builds.list(query);
+  }
+
+  async packages(query: PackageQuery): Promise<BuildRecord[]> {
+    return this.#store.packages.packages(query);
+  }
+
+  async claim(claim: Claim): Promise<{ kind: "ok" } | { kind: "taken"; by: string }> {
+    return this.#store.packages.claim(claim);
+  }
+
+  async remember(digest: string): Promise<boolean> {
+    return this.#store.remember(digest);
+  }
+
+  async forget(digest: string): Promise<void> {
+    this.#store.forget(digest);
   }
 
   async pools(): Promise<string[]> {

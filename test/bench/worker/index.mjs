@@ -1,6 +1,6 @@
 /**
  * Railhead's Worker with, beside it, what it is measured against: objects that only call each other, an object
- * that only stores frames, and a route that only streams an object of R2.
+ * that only stores frames, and a route that only streams an object of R2. And a way to fill the Catalog.
  */
 import { DurableObject } from "cloudflare:workers";
 import railhead from "../../../worker/index.ts";
@@ -56,6 +56,13 @@ export default {
       case "/bench/keys": {
         const { objects } = await env.ARTIFACTS.list({ prefix: "builds/" });
         return Response.json(objects.map(({ key, size }) => ({ key, size })));
+      }
+      case "/bench/catalog": {
+        const { claims, records } = await request.json();
+        const catalog = env.CATALOG.getByName("catalog");
+        await Promise.all(claims.map((claim) => catalog.claim(claim)));
+        await Promise.all(records.map((record) => catalog.put(record)));
+        return new Response("stored\n");
       }
       case "/bench/r2": {
         const object = await env.ARTIFACTS.get(url.searchParams.get("key"));

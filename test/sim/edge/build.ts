@@ -25,8 +25,11 @@ export class BuildShell implements Shell, BuildRpc {
       store: edge.bucket.storeOf(context),
       vault: edge.vault,
       sockets: socketsOf(context),
+      mail: null,
       pool: (name) => edge.pool(context, name),
       catalog: () => edge.catalog(context),
+      target: (key) => edge.target(context, key),
+      poolFor: () => "default",
       background: (work) => context.background(work),
       report: (what, error) => context.report(what, error),
     });
@@ -67,6 +70,10 @@ export class BuildShell implements Shell, BuildRpc {
 
   wait(...args: Parameters<BuildRpc["wait"]>) {
     return this.#core.wait(...args);
+  }
+
+  settled(...args: Parameters<BuildRpc["settled"]>) {
+    return this.#core.settled(...args);
   }
 
   cancel(...args: Parameters<BuildRpc["cancel"]>) {

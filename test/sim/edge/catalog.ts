@@ -1,12 +1,16 @@
 /** As worker/objects/catalog.ts, without the tokens: nobody logs in here. */
 import type { BuildRecord } from "../../../shared/builds.ts";
-import { CATALOG_MIGRATIONS, CatalogStore } from "../../../worker/core/catalog.ts";
-import type { CatalogRpc } from "../../../worker/core/contracts.ts";
+import { CatalogStore } from "../../../worker/core/catalog.ts";
+import { CATALOG_MIGRATIONS } from "../../../worker/core/catalog-schema.ts";
+import type { CatalogRpc, Claim, PackageQuery } from "../../../worker/core/contracts.ts";
 import { migrate } from "../../../worker/core/migrations.ts";
 import type { Context } from "./object.ts";
 import { PlainShell, portsOf } from "./shells.ts";
 
-export class CatalogShell extends PlainShell implements Pick<CatalogRpc, "put" | "list"> {
+export class CatalogShell
+  extends PlainShell
+  implements Pick<CatalogRpc, "put" | "list" | "claim" | "packages">
+{
   readonly #store: CatalogStore;
 
   constructor(context: Context) {
@@ -17,10 +21,18 @@ export class CatalogShell extends PlainShell implements Pick<CatalogRpc, "put" |
   }
 
   async put(record: BuildRecord): Promise<void> {
-    this.#store.put(record);
+    this.#store.builds.put(record);
   }
 
   async list(query: Parameters<CatalogRpc["list"]>[0]) {
-    return this.#store.list(query);
+    return this.#store.builds.list(query);
+  }
+
+  async claim(claim: Claim) {
+    return this.#store.packages.claim(claim);
+  }
+
+  async packages(query: PackageQuery) {
+    return this.#store.packages.packages(query);
   }
 }

@@ -48,11 +48,14 @@ export class Edge {
     );
   }
 
-  catalog(from: Caller): Pick<CatalogRpc, "put" | "list"> {
-    return stubOf<Pick<CatalogRpc, "put" | "list">, CatalogShell>(this.#parts, from, () =>
-      named(this.catalogs, "catalog", () =>
-        this.#object("catalog:catalog", (context) => new CatalogShell(context)),
-      ),
+  catalog(from: Caller): Pick<CatalogRpc, keyof CatalogShell & keyof CatalogRpc> {
+    return stubOf<Pick<CatalogRpc, keyof CatalogShell & keyof CatalogRpc>, CatalogShell>(
+      this.#parts,
+      from,
+      () =>
+        named(this.catalogs, "catalog", () =>
+          this.#object("catalog:catalog", (context) => new CatalogShell(context)),
+        ),
     );
   }
 

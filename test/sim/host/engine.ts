@@ -133,6 +133,7 @@ export class SimEngine {
       cpus: 2,
       memory_bytes: 16 * GIB,
       cgroup_version: "2",
+      cgroup_driver: "cgroupfs",
       live_restore: true,
       userns: false,
       seccomp: true,

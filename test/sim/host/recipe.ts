@@ -1,4 +1,7 @@
-/** The recipe of the simulation: two containers, one or two files whose bytes tell whose they are. */
+/**
+ * The recipe of the simulation: two containers, one or two files whose bytes tell whose they are. As `erlang`, it makes
+ * packages that lead to others.
+ */
 import { createHash } from "node:crypto";
 import { text } from "node:stream/consumers";
 import { workspaceVolume } from "../../../agent/docker/contracts.ts";
@@ -10,6 +13,7 @@ import {
   type RecipeContext,
   RecipeFailure,
 } from "../../../agent/recipes/contracts.ts";
+import type { ErlangTarget, Follow } from "../../../shared/recipes/erlang.ts";
 import { goRepository } from "../../../shared/recipes/go.ts";
 import { IMAGE } from "./engine.ts";
 
@@ -17,10 +21,13 @@ const WORKSPACE = "/build";
 /** Bytes of a file that is more than its first line. */
 const PADDING_BYTES = 3_000;
 
+/** Packages that a chain of dependencies goes on for. */
+const DEPENDENCIES = 2;
+
 /** @param disk that of the process: what it wrote is there for its successor */
-export function simRecipe(disk: Disk): Recipe {
+export function simRecipe(name: "go" | "erlang", disk: Disk): Recipe {
   return {
-    name: "go",
+    name,
     images: () => [IMAGE],
     refuses: (target) =>
       target.recipe === "go" && target.remote === "refused.example" ? "not from there" : null,
@@ -47,6 +54,7 @@ async function make(context: RecipeContext, disk: Disk) {
     return exit.code;
   });
   if (fetched !== 0) throw new RecipeFailure("clone_error", "The repository cannot be cloned.");
+  if (target.recipe === "erlang") await learn(context, target);
   await context.say("building");
   const build = { phase: "build", command: ["build"], network: { kind: "none" as const } };
   const { exit, handle, tail } = await context.run({ ...spec, ...build, stdin: null });
@@ -62,6 +70,19 @@ async function make(context: RecipeContext, disk: Disk) {
   const repositories =
     context.credentials.length > 0 && target.recipe === "go" ? [goRepository(target)] : [];
   return { made, repositories };
+}
+
+async function learn(context: RecipeContext, { asked, erl }: ErlangTarget): Promise<void> {
+  if (asked.kind !== "package") return;
+  const { remote, path, namespace, name, depth } = asked;
+  const version = "v1.0.0";
+  const same = { remote, path, namespace, name, ref: version };
+  const next = { ...same, path: [...path, "dependency"], name: `${name}-dependency` };
+  const follow: Follow[] = [];
+  if (erl === null) follow.push({ ...same, erl: "25", why: "version" });
+  if (depth < DEPENDENCIES) follow.push({ ...next, erl: "27", why: "dependency" });
+  const facts = { version, commit: "c".repeat(40), erl_version: erl ?? "27", app: null };
+  await context.learn({ package: facts, follow });
 }
 
 async function write(

@@ -1,6 +1,6 @@
 /** Which commit a version means, given what a repository has: tags first, then ranges over tags, then branches. */
 import * as semver from "semver";
-import { nearest } from "../shared/nearest.ts";
+import { nearest } from "./nearest.ts";
 
 /** A reference as git hosts list it. */
 export type Ref = {
@@ -33,6 +33,15 @@ export function latestTag(tags: readonly Ref[]): Version | null {
   const versions = semverTags(tags);
   const releases = versions.filter(({ parsed }) => parsed.prerelease.length === 0);
   return highest(releases.length > 0 ? releases : versions);
+}
+
+/** Versions with the highest first; what is none in semver's eyes comes last, as it came. */
+export function newestFirst(versions: readonly string[]): string[] {
+  const ordered = semverTags(versions.map((name) => ({ ref: `${TAGS}${name}`, oid: "" })))
+    .toSorted((a, b) => semver.compareBuild(b.parsed, a.parsed))
+    .map(({ name }) => name);
+  const known = new Set(ordered);
+  return [...ordered, ...versions.filter((version) => !known.has(version))];
 }
 
 /** The highest tag within a range; null for what is no range, a whole version included. */
