@@ -40,7 +40,9 @@ export const PROBLEMS = {
   queue_full: [429, "The queue is full"],
   internal: [500, "Internal error"],
   remote_unreachable: [502, "The git host did not answer"],
+  app_broken: [502, "The app did not answer"],
   not_ready: [503, "Not ready"],
+  app_down: [503, "The app is not connected"],
   overloaded: [503, "Too busy"],
 } as const satisfies Record<string, readonly [status: number, title: string]>;
 

@@ -94,7 +94,7 @@ const TEXT = 1;
 const MORE = 2;
 
 const encoder = new TextEncoder();
-const decoder = new TextDecoder("utf-8", { fatal: true });
+const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 /** A frame that is none, or is too large: the other end has a bug or an enemy; the socket is closed. */
 export class FrameError extends Error {

@@ -27,7 +27,7 @@ export class AppMail {
     try {
       if (verb === "build") await this.#build(key);
       else if (verb === "cancel") await ports.build(key).cancel("admin");
-      else if (verb === "context") await ports.dropContexts([key]);
+      else if (verb === "context") await ports.dropContext(key);
     } catch (error) {
       ports.report(`${verb} ${key}`, error);
       throw error;

@@ -31,8 +31,8 @@ export type AppPorts = {
   routes(): RoutesRpc;
   /** The pool that an app's builds go to. */
   pool(project: string): string;
-  /** Removes contexts from the bucket. Idempotent. */
-  dropContexts(keys: string[]): Promise<void>;
+  /** Removes a context from the bucket. Idempotent. */
+  dropContext(key: string): Promise<void>;
   /** Lets work go on behind the current event; it never throws. */
   background(work: Promise<void>): void;
   /** Tells the operator of a fault that is survived by trying again. */

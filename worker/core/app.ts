@@ -155,7 +155,11 @@ export class AppCore implements AppRpc {
     this.#deadlines.rearm();
   }
 
-  /** Replicas that requests may go to, well ones first. */
+  exists(): boolean {
+    return this.#rows.project() !== null;
+  }
+
+  /** Replicas that requests may go to: the well ones, where there are any. */
   serving(): ReplicaRow[] {
     const current = this.#rows.project()?.current ?? null;
     if (current === null) return [];
