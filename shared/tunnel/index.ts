@@ -9,6 +9,6 @@ export {
   type ResetCode,
   type ResponseHead,
 } from "./frames.ts";
-export { TUNNEL_STREAMS } from "./limits.ts";
+export { MESSAGE_BYTES, TUNNEL_MESSAGE_BYTES, TUNNEL_STREAMS } from "./limits.ts";
 export { type StreamEvents, StreamReset, TunnelStream } from "./stream.ts";
 export { Tunnel, type TunnelPorts } from "./tunnel.ts";

@@ -4,6 +4,8 @@
 export const DATA_BYTES = 16 * 1024;
 /** Bytes of a head as JSON: with room for many cookies; workerd takes 128 KiB of headers. */
 export const HEAD_BYTES = 256 * 1024;
+/** Bytes of the largest message on the socket: a head behind its frame's type and stream. */
+export const TUNNEL_MESSAGE_BYTES = HEAD_BYTES + 5;
 /** Streams open at once on one socket; more are answered 503. */
 export const TUNNEL_STREAMS = 2_048;
 /** Bytes that each end may send on a new stream before the other has taken any: doubled whenever they were taken. */

@@ -30,9 +30,8 @@ export function refuseSocket(): Response {
 /** The build log of a deploy from its start, then live. Throws Problem `not_found`. */
 export async function deployLog(c: Context<AppEnv>, logid: string): Promise<Response> {
   const id = parseBuildId(logid);
-  const view = id && (await retrying(() => c.env.BUILDS.getByName(id).view()));
-  if (!view?.record || view.record.recipe !== "app")
-    throw new Problem("not_found", "logging endpoint not found");
+  const view = id === null ? null : await retrying(() => c.env.BUILDS.getByName(id).view());
+  if (view?.record.recipe !== "app") throw new Problem("not_found", "logging endpoint not found");
   const { build_id, visibility } = view.record;
   const { 0: client, 1: server } = new WebSocketPair();
   server.accept();

@@ -73,6 +73,7 @@ export async function serve(
   const head = await answered.promise;
   if ("upgraded" in head) {
     const { 0: client, 1: server } = new WebSocketPair();
+    server.binaryType = "arraybuffer";
     server.accept();
     events = bridge(server, stream);
     const headers = new Headers();
