@@ -98,6 +98,7 @@ export class Mail {
       expected: row.stage === "assigned" ? row.attempt : row.attempt + 1,
       recipe: row.target.recipe,
       needs: targetNeeds(row.target),
+      avoid: row.avoid,
       caller: row.posted_by,
       admission: row.admission === "asked",
       queued_at: row.queued_at,

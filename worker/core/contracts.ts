@@ -145,6 +145,8 @@ export type Job = {
   recipe: string;
   /** Labels an agent must have. */
   needs: Record<string, string>;
+  /** Agents that get it only when no other can take it now. */
+  avoid: readonly string[];
   caller: Caller;
   /** A first admission counts against rate and queue length; a requeue does not. */
   admission: boolean;
