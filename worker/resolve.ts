@@ -66,7 +66,12 @@ export async function publicTags(
   base: string,
   request: Pick<GoTarget, "remote" | "path">,
 ): Promise<string[]> {
-  const { tags } = await open(`${base}${goGitPath(request)}`, { ...request, version: LATEST }, [], 0);
+  const { tags } = await open(
+    `${base}${goGitPath(request)}`,
+    { ...request, version: LATEST },
+    [],
+    0,
+  );
   return tags.map(({ ref }) => ref.slice("refs/tags/".length));
 }
 

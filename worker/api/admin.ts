@@ -233,7 +233,10 @@ async function awayFrom(c: Context<AppEnv>): Promise<string> {
       name,
       lastSeen: last_seen === null ? null : Date.parse(last_seen),
     }));
-  if (await maySeeAgents(c)) return awayTexts(away).map((text) => `; ${text}`).join("");
+  if (await maySeeAgents(c))
+    return awayTexts(away)
+      .map((text) => `; ${text}`)
+      .join("");
   const latest = lastSign(away);
   return latest === null ? "" : `; ${latest}`;
 }

@@ -77,8 +77,8 @@ export type BuildPorts = {
   pool(name: string): Pick<PoolRpc, "enqueue" | "withdraw" | "ended" | "place">;
   catalog(): Pick<CatalogRpc, "put" | "claim" | "packages">;
   target(key: string): Pick<TargetRpc, "request">;
-  /** The pool that builds of a repository (`remote/owner/repo`) go to. */
-  poolFor(recipe: string, repository: string): string;
+  /** The pool that builds of a repository (`remote/owner/repo`) go to; null when nothing is built from its remote. */
+  poolFor(recipe: string, repository: string): string | null;
   /** Lets work go on behind the current event; it never throws. */
   background(work: Promise<void>): void;
   /** Tells the operator of a fault that is survived by trying again. */

@@ -50,7 +50,11 @@ export class Build extends DurableObject<Env> implements BuildRpc {
       pool: (name) => env.POOLS.getByName(name),
       catalog: () => env.CATALOG.getByName(CATALOG_NAME),
       target: (key) => env.TARGETS.getByName(key),
-      poolFor: (recipe, repository) => poolFor(readConfig(env), recipe, repository),
+      poolFor: (recipe, repository) => {
+        const config = readConfig(env);
+        const [remote = ""] = repository.split("/");
+        return config.remotes.has(remote) ? poolFor(config, recipe, repository) : null;
+      },
       background: (work) => ctx.waitUntil(work.catch((error) => reportError("build", error))),
       report: reportError,
     });
