@@ -131,3 +131,24 @@ test("the home is the option, RAILHEAD_HOME or a folder of the user's own", () =
   assert.equal(homeFolder("/a", { RAILHEAD_HOME: "/b" }), "/a");
   assert.equal(homeFolder(undefined, { RAILHEAD_HOME: "/b" }), "/b");
 });
+
+test("a mail relay has a URL and a sender; what is said of a wrong one shows no password", () => {
+  const parsed = (mail: object) => parseSettings({ mail }, (key) => key).mail;
+  const url = "smtps://builds:s3cret@relay.example:465";
+  assert.equal(parsed({}), null);
+  assert.deepEqual(parsed({ url, from: "Railhead <builds@example.com>" }), {
+    url,
+    from: "Railhead <builds@example.com>",
+  });
+  for (const [mail, key] of [
+    [{ url }, "mail.from"],
+    [{ url, from: "nobody" }, "mail.from"],
+    [{ url: "https://builds:s3cret@relay.example", from: "a@example.com" }, "mail.url"],
+    [{ url: "smtp://builds:s3cret@relay.example:x", from: "a@example.com" }, "mail.url"],
+    [{ url: "smtp:///s3cret", from: "a@example.com" }, "mail.url"],
+  ] as const)
+    assert.throws(
+      () => parsed(mail),
+      ({ message }: Error) => message.startsWith(key) && !message.includes("s3cret"),
+    );
+});

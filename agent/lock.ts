@@ -11,8 +11,13 @@ const LOCK_FILE = "agent.lock";
 /** Bytes that a Unix socket's path may have, on every system. */
 const PATH_BYTES = 103;
 
-/** @throws AgentExit when another process holds it. The lock ends with the process, or by `close`. */
-export async function lock(home: string): Promise<Server> {
+/**
+ * The lock ends with the process, or by `close`.
+ *
+ * @param instead what to do when another process holds it
+ * @throws AgentExit then
+ */
+export async function lock(home: string, instead: string): Promise<Server> {
   const path = join(home, LOCK_FILE);
   if (Buffer.byteLength(path) > PATH_BYTES)
     throw new AgentExit(
@@ -29,10 +34,7 @@ export async function lock(home: string): Promise<Server> {
       );
   }
   if (await answers(path))
-    throw new AgentExit(
-      EXIT.usage,
-      `Another agent runs with --home ${home}. Give each agent a home of its own.`,
-    );
+    throw new AgentExit(EXIT.usage, `An agent runs with --home ${home}. ${instead}`);
   await rm(path, { force: true });
   return listen(path);
 }

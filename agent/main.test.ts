@@ -165,7 +165,10 @@ test("SIGTERM ends an idle agent with status 0, and one home has one agent", asy
     await waiting.promise;
     const second = await agent(["--home", home, "run"]);
     assert.equal(second.status, 2);
-    assert.match(second.err, /Another agent runs with --home/);
+    assert.match(second.err, /An agent runs with --home .*a home of its own\.\n$/);
+    const retired = await agent(["--home", home, "retire"]);
+    assert.equal(retired.status, 2);
+    assert.match(retired.err, /An agent runs with --home .* End it first, .*; then retire it\.\n$/);
     child.kill("SIGTERM");
     const [status] = await exited;
     assert.equal(status, 0);

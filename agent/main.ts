@@ -102,7 +102,7 @@ program
         EXIT.usage,
         `This agent is registered in pool ${identity.pool}. For pool ${options.pool}, register with another --home.`,
       );
-    await lock(home);
+    await lock(home, "Give each agent a home of its own.");
     const service = new Service({
       ports: machine(identity),
       home,
@@ -149,7 +149,10 @@ program
   .action(async () => {
     const home = homeOf();
     const { agent, name } = await loadIdentity(home);
-    const held = await lock(home);
+    const held = await lock(
+      home,
+      `End it first, with SIGTERM or "railhead agents drain ${agent}"; then retire it.`,
+    );
     await dockerOf(home, loadSettings(home, process.env), agent).retire();
     for (const left of ["attempts", "go", "disks", "images", IDENTITY_FILE])
       await rm(join(home, left), { recursive: true, force: true });

@@ -105,6 +105,20 @@ test("an edge that is away, broken or something else is told apart from one that
   await assert.rejects(gone.request("GET", "/"), /Cannot reach .*: nothing listens there/);
 });
 
+test("a git host that does not answer the edge is named, and is not taken for the edge", async () => {
+  const client = await edge((_request, response) => {
+    response.writeHead(502, { "content-type": "application/problem+json" });
+    response.end(
+      JSON.stringify({ code: "remote_unreachable", detail: "git.example did not answer." }),
+    );
+  });
+  await assert.rejects(client.request("POST", "/x"), (error: unknown) => {
+    assert.ok(error instanceof EdgeRefusal);
+    assert.match(error.message, /^git\.example /);
+    return error.status === EXIT.remoteUnreachable;
+  });
+});
+
 test("our token and the git host's travel in headers of their own, to no other host", async () => {
   let seen: IncomingMessage["headers"] = {};
   const client = await edge(

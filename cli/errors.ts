@@ -8,6 +8,8 @@ export const EXIT = {
   refused: 3,
   /** The edge could not be reached, or had an error of its own. */
   unreachable: 4,
+  /** The edge answered, but a git host did not answer it. */
+  remoteUnreachable: 5,
   interrupted: 130,
 } as const;
 
@@ -37,13 +39,18 @@ export class EdgeRefusal extends CliError {
     message: string,
     answer: Pick<EdgeRefusal, "http" | "code" | "members" | "location">,
   ) {
-    super(message, answer.http < 500 ? EXIT.refused : EXIT.unreachable);
+    super(message, statusOf(answer));
     this.name = "EdgeRefusal";
     this.http = answer.http;
     this.code = answer.code;
     this.members = answer.members;
     this.location = answer.location;
   }
+}
+
+function statusOf({ http, code }: Pick<EdgeRefusal, "http" | "code">): ExitStatus {
+  if (code === "remote_unreachable") return EXIT.remoteUnreachable;
+  return http < 500 ? EXIT.refused : EXIT.unreachable;
 }
 
 export function messageOf(error: unknown): string {

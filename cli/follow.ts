@@ -1,5 +1,5 @@
 /** Staying with a build until it has ended. */
-import type { BuildRecord } from "../shared/builds.ts";
+import type { BuildRecord, BuildState } from "../shared/builds.ts";
 import { MESSAGES } from "../shared/log.ts";
 import type { EdgeClient } from "./edge-client.ts";
 import { CliError, EXIT } from "./errors.ts";
@@ -31,11 +31,17 @@ export async function followToEnd(
   return client.build(id);
 }
 
+/** How a build ended, before its reason, which is a sentence of its own. */
+const WORDS: Partial<Record<BuildState, string>> = {
+  cancelled: "ended",
+  timed_out: "timed out",
+};
+
 /** Throws CliError when the build did not go well. */
 export function requireSuccess(record: BuildRecord): void {
   if (record.state === "succeeded") return;
   const why = record.reason ?? record.class ?? "no reason was given";
-  throw new CliError(`The build ${record.state.replace("_", " ")}: ${why}`);
+  throw new CliError(`The build ${WORDS[record.state] ?? record.state}: ${why}`);
 }
 
 /** Shows the log on stderr until the build's end; on a terminal also where it stands. */

@@ -42,7 +42,8 @@ Examples:
     "afterAll",
     `
 Exit status: 0 done; 1 the build failed, or this machine could not do its part (such as to write a file);
-2 wrong usage; 3 refused by the edge; 4 the edge cannot be reached; 130 interrupted.
+2 wrong usage; 3 refused by the edge; 4 the edge cannot be reached; 5 the git host does not answer the edge;
+130 interrupted.
 With --json an error is one JSON object on stderr: {"error": message, "code": the edge's word for it, or null}.`,
   );
 

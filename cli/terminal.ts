@@ -1,5 +1,7 @@
 /** What people see: results on stdout, everything else on stderr, one status line on a terminal. */
 
+import { relative } from "node:path";
+
 /** A result. */
 export function print(line: string): void {
   process.stdout.write(`${line}\n`);
@@ -55,6 +57,12 @@ export function table(headings: readonly string[], rows: readonly (readonly stri
         .trimEnd(),
     )
     .join("\n");
+}
+
+/** A path as one would type it here: from the working folder, where it is below it. */
+export function shortPath(path: string): string {
+  const below = relative(process.cwd(), path);
+  return below.startsWith("..") || below === "" ? path : below;
 }
 
 const UNITS = ["B", "KiB", "MiB", "GiB", "TiB"];

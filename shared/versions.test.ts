@@ -9,6 +9,7 @@ import {
   isWholeVersion,
   latestTag,
   nearestTags,
+  newestFirst,
   type Ref,
   rangedTag,
 } from "./versions.ts";
@@ -91,6 +92,10 @@ describe("versions", () => {
     assert.equal(nearestTags("nigthly", TAGS)[0], "nightly");
     assert.ok(nearestTags("v1.11.0", TAGS).includes("v1.10.0"));
     assert.ok(nearestTags("v9.9.9", TAGS).length <= 5);
+    assert.deepEqual(
+      nearestTags("v1.1.0", tags("v1.0.0", "v2.1.0", "v1.2.0", "v1.1.5", "nightly")),
+      ["v1.1.5", "v1.2.0", "v1.0.0", "v2.1.0", "nightly"],
+    );
     assert.deepEqual(nearestTags("v1", []), []);
   });
 
@@ -99,4 +104,15 @@ describe("versions", () => {
     assert.equal(rangedTag("v1", many)?.version, "v1.9999.0");
     assert.ok(nearestTags("v1.9998.1", many).includes("v1.9998.0"));
   });
+});
+
+test("versions are listed highest first, and names that are none behind them as they came", () => {
+  assert.deepEqual(newestFirst(["v0.9", "zeta", "v1.10.0", "v1.2.0", "1.3.0-rc.1", "alpha"]), [
+    "v1.10.0",
+    "1.3.0-rc.1",
+    "v1.2.0",
+    "v0.9",
+    "zeta",
+    "alpha",
+  ]);
 });

@@ -78,21 +78,27 @@ export function expandCommit(abbreviated: string, refs: readonly Ref[]): string[
   return [...commits];
 }
 
-/** Tags that the caller may have meant, likely ones first. */
+/**
+ * Tags that the caller may have meant, nearest first: versions by how far they are from the one that was asked for,
+ * the newest of those equally far; then words, by their letters.
+ */
 export function nearestTags(version: string, tags: readonly Ref[]): string[] {
   const names = tags.slice(-COMPARED_TAGS).map(({ ref }) => ref.slice(TAGS.length));
+  const words = nearest(version, names, NEAREST_TAGS);
   const wanted = semver.coerce(version);
-  if (wanted === null) return nearest(version, names, NEAREST_TAGS);
-  const near = nearest(version, names, NEAREST_TAGS);
-  const sameLine = semverTags(tags)
-    .filter(({ parsed }) => parsed.major === wanted.major)
-    .sort((a, b) => distance(a.parsed, wanted) - distance(b.parsed, wanted))
+  if (wanted === null) return words;
+  const versions = semverTags(tags)
+    .sort((a, b) => compareDistance(a.parsed, b.parsed, wanted))
     .map(({ name }) => name);
-  return [...new Set([...near.slice(0, 2), ...sameLine, ...near])].slice(0, NEAREST_TAGS);
+  return [...new Set([...versions, ...words])].slice(0, NEAREST_TAGS);
 }
 
-function distance(a: semver.SemVer, b: semver.SemVer): number {
-  return Math.abs(a.minor - b.minor) * 1_000_000 + Math.abs(a.patch - b.patch);
+function compareDistance(a: semver.SemVer, b: semver.SemVer, wanted: semver.SemVer): number {
+  for (const part of ["major", "minor", "patch"] as const) {
+    const nearer = Math.abs(a[part] - wanted[part]) - Math.abs(b[part] - wanted[part]);
+    if (nearer !== 0) return nearer;
+  }
+  return semver.compareBuild(b, a);
 }
 
 type SemverTag = { name: string; commit: string; parsed: semver.SemVer };

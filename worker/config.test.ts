@@ -6,7 +6,7 @@ import { poolFor, readConfig } from "./config.ts";
 const SECRETS = { RAILHEAD_TOKEN: "t".repeat(32), RAILHEAD_SECRET: "s".repeat(32) };
 const PLAIN = { RAILHEAD_REMOTES: "", RAILHEAD_OPEN_BUILDS: "", RAILHEAD_POOLS: "", ...SECRETS };
 
-function refused(settings: Partial<typeof PLAIN>): string {
+function refused(settings: Record<string, string>): string {
   try {
     readConfig({ ...PLAIN, ...settings });
   } catch (error) {
@@ -37,6 +37,38 @@ describe("the Worker's settings", () => {
     });
     assert.equal(remotes.get("git.example"), "http://127.0.0.1:3999");
     assert.equal(remotes.get("ghe.example"), "https://x.y/git");
+  });
+
+  test("mail and webhooks are off unless they are set, and mail is not set by halves", () => {
+    assert.deepEqual([readConfig(PLAIN).mail, readConfig(PLAIN).gitSecret], [null, null]);
+    const mail = {
+      RAILHEAD_MAIL_URL: "https://mail.example/emails",
+      RAILHEAD_MAIL_FROM: "Railhead <builds@example.com>",
+      RAILHEAD_MAIL_TOKEN: "token",
+      RAILHEAD_HOSTS: "railhead.example other.example",
+    };
+    const config = readConfig({ ...PLAIN, ...mail, GIT_SECRET: "hook" });
+    assert.equal(config.gitSecret, "hook");
+    assert.deepEqual(config.mail, {
+      url: mail.RAILHEAD_MAIL_URL,
+      from: mail.RAILHEAD_MAIL_FROM,
+      token: "token",
+      origin: "https://railhead.example",
+    });
+    const local = { ...mail, RAILHEAD_HOSTS: "127.0.0.1:8787" };
+    assert.equal(readConfig({ ...PLAIN, ...local }).mail?.origin, "http://127.0.0.1:8787");
+    for (const [name, value] of [
+      ["RAILHEAD_MAIL_URL", "http://mail.example/emails"],
+      ["RAILHEAD_MAIL_URL", "mail.example"],
+      ["RAILHEAD_MAIL_FROM", ""],
+      ["RAILHEAD_MAIL_FROM", "Railhead\n<builds@example.com>"],
+      ["RAILHEAD_MAIL_TOKEN", ""],
+      ["RAILHEAD_HOSTS", ""],
+      ["RAILHEAD_HOSTS", "railhead.example/path"],
+    ] as const) {
+      const settings: Record<string, string> = { ...mail, [name]: value };
+      assert.match(refused(settings), new RegExp(name), `${name}=${value}`);
+    }
   });
 
   test("a setting that cannot be read is named, never ignored", () => {

@@ -1,6 +1,9 @@
 /** Waiting for builds, in slices, so that no call hangs for minutes. Deadlines are milliseconds since the epoch. */
+import type { Context } from "hono";
 import { type BuildRecord, isTerminal } from "../shared/builds.ts";
-import { LOG_WAIT_MS } from "../shared/limits.ts";
+import { LOG_WAIT_MS, WAIT_MAX_SECONDS } from "../shared/limits.ts";
+import { Problem } from "../shared/problem.ts";
+import type { AppEnv } from "./app-env.ts";
 import type { BuildSummary } from "./core/contracts.ts";
 import { retrying } from "./retry.ts";
 
@@ -32,4 +35,18 @@ export async function waitForRecord(
     if (answer?.settled) return answer.record;
     if (answer === null || Date.now() >= deadline) return null;
   }
+}
+
+/**
+ * Seconds that a caller would wait: of `?wait=N`, else of `Prefer: wait=N` (RFC 7240), else `usual`; at most
+ * WAIT_MAX_SECONDS. Throws Problem `bad_query`.
+ */
+export function waitOf(c: Context<AppEnv>, usual: number): number {
+  const query = c.req.query("wait");
+  if (query !== undefined && !/^\d{1,6}$/.test(query))
+    throw new Problem("bad_query", "?wait= takes whole seconds, such as ?wait=60.");
+  const preferred = /(?:^|[,;])\s*wait\s*=\s*"?(\d{1,6})"?\s*(?:$|[,;])/i.exec(
+    c.req.header("prefer") ?? "",
+  );
+  return Math.min(Number(query ?? preferred?.[1] ?? usual), WAIT_MAX_SECONDS);
 }

@@ -66,7 +66,8 @@ function queryOf(spec: ImageSpec, { network }: BuildKit, session: string): Build
   const common = commonQuery(spec);
   return {
     ...common,
-    // A cache mount is this attempt's: what others wrote is nothing to build with.
+    // A cache mount is this attempt's: what others wrote is nothing to build with. (Engines that we tried give a build
+    // without cache a fresh one anyway, but nobody promises it.)
     buildargs: { ...spec.args, BUILDKIT_CACHE_MOUNT_NS: mark },
     // A step is known by its command and its inputs, not by its secrets, and one that another build runs just now, or
     // has run, would be shared with it. With a host of its own in /etc/hosts every step is this attempt's alone.

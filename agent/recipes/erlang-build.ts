@@ -14,10 +14,11 @@ import type {
   BuildSystem,
   ErlangSettings,
   FetchedPackage,
+  PackageConfig,
   ResolvedRef,
 } from "./erlang-contracts.ts";
 import { buildFailure } from "./erlang-failures.ts";
-import { chooseOtp, followed, majors } from "./erlang-otp.ts";
+import { type Choice, chooseOtp, followed, majors } from "./erlang-otp.ts";
 import { collect, pack } from "./erlang-package.ts";
 import { resolveRef } from "./erlang-refs.ts";
 import { buildEnvironment } from "./erlang-scripts.ts";
@@ -38,8 +39,9 @@ export class ErlangBuild {
     const { target } = this.#context;
     const resolved = await resolveRef(this.#context, this.#settings, this.#asked);
     if (target.erl !== null) await this.#learnPackage(resolved, target.erl);
-    const fetched = await fetchPackage(this.#context, this.#settings, this.#asked, resolved);
-    const erl = await this.#choose(resolved, fetched);
+    const known = (config: PackageConfig | null) => this.#announce(resolved, config);
+    const fetched = await fetchPackage(this.#context, this.#settings, this.#asked, resolved, known);
+    const { erl } = this.#choice(fetched.config);
     const { system } = fetched;
     if (system === null)
       throw new RecipeFailure(
@@ -59,22 +61,20 @@ export class ErlangBuild {
     return this.#context.learn({ package: facts });
   }
 
-  /** The release to build for; what else is to be built is told before anything can fail. */
-  async #choose(resolved: ResolvedRef, fetched: FetchedPackage): Promise<string> {
-    const { target } = this.#context;
-    const { images } = this.#settings;
-    const choice = chooseOtp(target.erl, fetched.config?.erlang ?? [], images);
+  #choice(config: PackageConfig | null): Choice {
+    return chooseOtp(this.#context.target.erl, config?.erlang ?? [], this.#settings.images);
+  }
+
+  /** Tells what is built, and what else is to be, before anything of it can fail. */
+  async #announce(resolved: ResolvedRef, config: PackageConfig | null): Promise<void> {
+    const choice = this.#choice(config);
     await this.#learnPackage(resolved, choice.erl);
-    const follow = followed(this.#asked, resolved, choice, fetched.follow);
-    const { committer } = fetched;
-    await this.#context.learn({
-      follow,
-      ...(this.#asked.notify && committer !== null && { committer }),
-    });
-    if (choice.here) return choice.erl;
+    const follow = followed(this.#asked, resolved, choice, config?.deps ?? []);
+    await this.#context.learn({ follow });
+    if (choice.here) return;
     throw new RecipeFailure(
       "agent_refused",
-      `The package is for Erlang/OTP ${[choice.erl, ...choice.others].join(", ")}, and this agent has ${majors(images).join(", ")}. Ask for one of these, or add an agent that has another.`,
+      `The package is for Erlang/OTP ${[choice.erl, ...choice.others].join(", ")}, and this agent has ${majors(this.#settings.images).join(", ")}. Ask for one of these, or add an agent that has another.`,
     );
   }
 

@@ -25,11 +25,10 @@ function script(settings: PackageConfig): string {
   const fetched: FetchedPackage & { system: "native" } = {
     folder: "/build/src/x",
     time: 0,
-    committer: null,
     system: "native",
     config: settings,
     dependencies: [],
-    follow: [],
+    wants: [],
   };
   const application: Application = {
     name: "x",

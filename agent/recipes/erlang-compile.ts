@@ -32,6 +32,7 @@ const nativeMembers = z.object({
   disable_prebuild: z.boolean().catch(false),
   build_vars: z.array(z.union([z.string(), z.record(z.string(), text)])).catch([]),
   c_build_vars: z.array(z.record(variable, text)).catch([]),
+  deps: z.array(z.object({ name: z.string() })).catch([]),
 });
 
 /** @throws RecipeFailure config_error when the settings are too large to be handed over */
@@ -45,14 +46,8 @@ export function buildScript(
     BUILD_FUNCTIONS,
     `project=${quote(application.name)}`,
     `package=${quote(asked.name)}`,
-    ...dependencies.flatMap((dependency) =>
-      compile(ofDependency(dependency), [], BUILD_EXIT.dependency),
-    ),
-    ...compile(
-      application,
-      dependencies.map(({ app }) => app),
-      BUILD_EXIT.package,
-    ),
+    ...dependencies.flatMap((each) => compile(ofDependency(each), BUILD_EXIT.dependency)),
+    ...compile(application, BUILD_EXIT.package),
     call("stage", locksFile(config), ...folders(config)) + otherwise(BUILD_EXIT.output),
   ];
   const script = `${lines.join("\n")}\n`;
@@ -76,17 +71,18 @@ function ofDependency({ app, folder, system, config }: FetchedDependency): Appli
   return { name: app, folder, system, config, version: "0.0.0", about: {} };
 }
 
-function compile(application: Application, deps: readonly string[], status: number): string[] {
+function compile(application: Application, status: number): string[] {
   const { name, folder, system } = application;
   const begin = call("begin", name, system, folder);
-  if (system === "native") return [begin, ...native(application, deps, otherwise(status))];
+  if (system === "native") return [begin, ...native(application, otherwise(status))];
   const command = { "erlang.mk": "erlang_mk", rebar3: "rebar" }[system];
   return [begin, command + otherwise(status)];
 }
 
-function native(application: Application, deps: readonly string[], failing: string): string[] {
+function native(application: Application, failing: string): string[] {
   const { name, version, config, about } = application;
-  const { disable_prebuild, build_vars, c_build_vars } = nativeMembers.parse(config?.members ?? {});
+  const members = nativeMembers.parse(config?.members ?? {});
+  const { disable_prebuild, build_vars, c_build_vars, deps } = members;
   const steps = disable_prebuild ? [] : (config?.prebuild ?? []);
   const words = (option: string, values: readonly string[]) =>
     values.flatMap((value) => [option, value]);
@@ -98,7 +94,10 @@ function native(application: Application, deps: readonly string[], failing: stri
       ...words("--vsn", config?.app_vsn ? [config.app_vsn] : []),
       ...words("--first", config?.parse_transforms ?? []),
       ...words("--define", build_vars.flatMap(assignments)),
-      ...words("--dep", deps),
+      ...words(
+        "--dep",
+        deps.map((each) => each.name.slice(each.name.lastIndexOf("/") + 1)),
+      ),
       ...Object.entries(about).flatMap(([key, value]) => ["--about", key, value]),
     ) + failing,
   ];

@@ -47,8 +47,8 @@ const configSchema = z.looseObject({
   deps: z.array(dependencySchema).max(ENTRIES).default([]),
 });
 
-/** Commits of dependencies on branches, by namespace and name. */
-const locksSchema = z.record(z.string(), commitSchema);
+/** Of dependencies on branches, by name with or without namespace: `<branch>-<commit>`, as coon writes it. */
+const locksSchema = z.record(z.string(), z.string());
 
 export type ReadConfig = { config: PackageConfig; wants: Want[] };
 
@@ -102,8 +102,13 @@ function wantOf(
   if (tag !== undefined) return gitWant(app, url, tag, "tag", remotes);
   const want = gitWant(app, url, branch ?? null, "branch", remotes);
   if (want.kind !== "git") return want;
-  const commit = locked.get(`${want.path.at(-2)}/${app}`);
-  return commit === undefined ? want : { ...want, ref: commit, as: "commit" };
+  const lock = [`${want.path.at(-2)}/${app}`, app, name]
+    .map((key) => locked.get(key))
+    .find(Boolean);
+  const [, on, commit] = /^(.+)-([0-9a-f]+)$/.exec(lock ?? "") ?? [];
+  // A lock of another branch is out of date.
+  if (on !== branch || !commitSchema.safeParse(commit).success) return want;
+  return { ...want, ref: commit ?? null, as: "commit" };
 }
 
 /** A package is called as its repository is, which is what a webhook calls it. */

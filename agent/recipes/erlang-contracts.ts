@@ -1,5 +1,6 @@
 /** What the steps of the Erlang recipe hand to each other. */
 import type { PackageAsked } from "../../shared/recipes/erlang.ts";
+import type { Want } from "./erlang-wants.ts";
 
 export type ErlangSettings = {
   /** Builder images by OTP major; never empty where the recipe is served. */
@@ -53,13 +54,11 @@ export type FetchedPackage = {
   folder: string;
   /** Seconds since the epoch at which the commit was made. */
   time: number;
-  /** Mail address of whoever made the commit; null when there is none that mail could be sent to. */
-  committer: string | null;
   /** Null: none that we know. */
   system: BuildSystem | null;
   config: PackageConfig | null;
   /** In the order in which they have to be compiled. */
   dependencies: readonly FetchedDependency[];
-  /** Of those of the package's own config with a tag: what is built as packages, too. */
-  follow: readonly Dependency[];
+  /** What the package says that it depends on. */
+  wants: readonly Want[];
 };

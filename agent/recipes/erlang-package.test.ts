@@ -37,11 +37,11 @@ describe("a package", () => {
     {
       config = null,
       resolved = TAGGED,
-      follow = [],
+      wants = [],
     }: {
       config?: PackageConfig | null;
       resolved?: ResolvedRef;
-      follow?: FetchedPackage["follow"];
+      wants?: FetchedPackage["wants"];
     } = {},
   ) {
     const files = await Promise.all(
@@ -52,8 +52,8 @@ describe("a package", () => {
       }),
     );
     const fetched: FetchedPackage = {
-      ...{ folder: "/x", time: 0, committer: null, system: "native", dependencies: [] },
-      ...{ config, follow },
+      ...{ folder: "/x", time: 0, system: "native", dependencies: [] },
+      ...{ config, wants },
     };
     const signal = new AbortController().signal;
     const options = { folder, fetched, asked: ASKED, resolved, signal };
@@ -87,18 +87,34 @@ describe("a package", () => {
   });
 
   test("without coon's settings has some: its dependencies, where it comes from, its version", async () => {
-    const dependency = {
-      remote: "git.example",
-      path: ["bob", "lib"],
-      namespace: "bob",
-      name: "lib",
-    };
-    const left = { "ebin/tool.app": '{application, tool, [{vsn, "3.4"}]}.' };
-    const { settings } = await packed(left, { follow: [{ ...dependency, ref: "2.0" }] });
+    const git = { kind: "git" as const, remote: "git.example", path: ["bob", "lib"] };
+    const { settings } = await packed(
+      { "ebin/tool.app": '{application, tool, [{vsn, "3.4"}]}.' },
+      {
+        wants: [
+          { app: "tagged", ...git, ref: "2.0", as: "tag" },
+          { app: "branched", ...git, ref: "main", as: "any" },
+          { app: "plain", ...git, ref: null, as: "any" },
+          {
+            app: "hexed",
+            kind: "hex",
+            package: "h",
+            version: "1.0.0",
+            sha256: null,
+            checksum: null,
+          },
+        ],
+      },
+    );
     assert.deepEqual(settings, {
       app_vsn: "3.4",
       auto_build_order: true,
-      deps: [{ name: "lib", tag: "2.0", url: "https://git.example/bob/lib" }],
+      deps: [
+        { name: "tagged", tag: "2.0", url: "https://git.example/bob/lib" },
+        { branch: "main", name: "branched", url: "https://git.example/bob/lib" },
+        { name: "plain", url: "https://git.example/bob/lib" },
+        { name: "hexed", tag: "1.0.0" },
+      ],
       disable_prebuild: false,
       erlang: [],
       fullname: "ada/tool",

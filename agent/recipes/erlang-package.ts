@@ -10,6 +10,7 @@ import { type Collected, collectOutput, listed } from "./collect.ts";
 import { type Made, RecipeFailure } from "./contracts.ts";
 import { folders, locksFile } from "./erlang-compile.ts";
 import type { FetchedPackage, PackageConfig, ResolvedRef } from "./erlang-contracts.ts";
+import type { Want } from "./erlang-wants.ts";
 
 /** Bytes of an `.app` file: a thousand modules take a tenth of it. */
 const APP_FILE_BYTES = 1024 ** 2;
@@ -130,18 +131,14 @@ async function vsnOf({ file, size }: { file: string; size: number }): Promise<st
 export function regenerated(
   app: string,
   vsn: string | null,
-  { config, follow }: Pick<FetchedPackage, "config" | "follow">,
+  { config, wants }: Pick<FetchedPackage, "config" | "wants">,
   { remote, path, namespace, name }: PackageAsked,
   { version, kind }: ResolvedRef,
 ): Record<string, unknown> {
   const app_vsn = config?.app_vsn ?? vsn;
   return {
     auto_build_order: true,
-    deps: follow.map((dependency) => ({
-      name: dependency.name,
-      url: urlOf(dependency),
-      tag: dependency.ref,
-    })),
+    deps: wants.flatMap(dependencyOf),
     disable_prebuild: false,
     erlang: [],
     override: false,
@@ -153,6 +150,15 @@ export function regenerated(
     ...(app_vsn !== null && { app_vsn }),
     ...(kind !== "commit" && { [kind]: version }),
   };
+}
+
+/** As coon names it: what is no tag is a branch, and what has no URL is on Hex. */
+function dependencyOf(want: Want): Record<string, string>[] {
+  if (want.kind === "open") return [];
+  const name = want.app;
+  if (want.kind === "hex") return [{ name, tag: want.version }];
+  const ref = want.ref === null ? {} : { [want.as === "tag" ? "tag" : "branch"]: want.ref };
+  return [{ name, url: urlOf(want), ...ref }];
 }
 
 function urlOf({ remote, path }: Pick<PackageAsked, "remote" | "path">): string {

@@ -87,6 +87,18 @@ describe("what an Erlang project depends on", () => {
     assert.deepEqual(wanted(renamed), { ...hex("dep", "1.2.3"), package: "other" });
   });
 
+  test("a lock says the version, and what was added since is taken as it is written", () => {
+    const config = [tuple(atom("dep"), "~> 1.0"), tuple(atom("added"), "2.0.0")];
+    const entry = tuple("dep", tuple(atom("pkg"), "dep", "1.2.3"), 0);
+    const lock = { "package.lock": JSON.stringify([tuple("1.2.0", [entry]), []]) };
+    const { wants } = project({ ...rebar(...config), ...lock });
+    assert.deepEqual(wants, [hex("dep", "1.2.3"), hex("added", "2.0.0")]);
+    // As rebar3 wrote it once, and where there is nothing to lock.
+    const old = { "package.lock": JSON.stringify([[entry]]) };
+    assert.deepEqual(project({ ...rebar(), ...old }).wants, [hex("dep", "1.2.3")]);
+    assert.deepEqual(project({ ...rebar(), "package.lock": "[[]]" }).wants, []);
+  });
+
   test("what does not say which commit or version is refused with what to do", () => {
     const git = (url: string, ref = "1") =>
       rebar(tuple(atom("dep"), tuple(atom("git"), url, tuple(atom("tag"), ref))));
@@ -210,19 +222,16 @@ describe("coonfig.json", () => {
 
   test("a dependency on a branch is taken at the commit that the locks file says", () => {
     const commit = "a".repeat(40);
-    const locks = Buffer.from(JSON.stringify({ "ada/dep": commit })).toString("base64");
-    const deps = [{ name: "dep", url: "https://git.example/ada/dep.git", branch: "main" }];
-    const { wants } = project(native(JSON.stringify({ deps }), { "package.locks": locks }));
-    assert.deepEqual(wants, [
-      {
-        app: "dep",
-        kind: "git",
-        remote: "git.example",
-        path: ["ada", "dep"],
-        ref: commit,
-        as: "commit",
-      },
-    ]);
+    const locked = (key: string, lock: string) => {
+      const locks = Buffer.from(JSON.stringify({ [key]: lock })).toString("base64");
+      const deps = [{ name: "dep", url: "https://git.example/ada/dep.git", branch: "a-b" }];
+      const [want] = project(native(JSON.stringify({ deps }), { "package.locks": locks })).wants;
+      return want?.kind === "git" ? [want.as, want.ref] : want;
+    };
+    assert.deepEqual(locked("ada/dep", `a-b-${commit}`), ["commit", commit]);
+    assert.deepEqual(locked("dep", `a-b-${commit}`), ["commit", commit]);
+    assert.deepEqual(locked("dep", `main-${commit}`), ["branch", "a-b"], "of another branch");
+    assert.deepEqual(locked("dep", "a-b-c"), ["branch", "a-b"], "no commit");
   });
 });
 

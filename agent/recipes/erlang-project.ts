@@ -12,6 +12,8 @@ export type Project = {
   system: BuildSystem | null;
   config: PackageConfig | null;
   wants: Want[];
+  /** A lock file says all versions: what others want besides is no news. */
+  locked: boolean;
 };
 
 const systemSchema = z.enum(["native", "erlang.mk", "rebar3"]);
@@ -47,20 +49,25 @@ export function readProject(
       locks === undefined ? null : decode(locks),
       remotes,
     );
-    return { system, ...read };
+    return { system, ...read, locked: false };
   }
   if (system === "erlang.mk")
-    return { system, config: null, wants: makefileWants(decode(fact("makefile") ?? ""), remotes) };
+    return {
+      ...{ system, config: null, locked: false },
+      wants: makefileWants(decode(fact("makefile") ?? ""), remotes),
+    };
   const said = [
     ...configWants(parseTerm(fact("deps") ?? "[]"), remotes),
     // After rebar.config, which may name an exact version.
     ...metadataWants(parseTerm(fact("requirements") ?? "[]")),
   ];
-  return { system, config: null, wants: locked(fact("lock"), remotes) ?? said };
-}
-
-function locked(lock: string | undefined, remotes: Remotes): Want[] | null {
-  return lock === undefined ? null : lockWants(parseTerm(lock), remotes);
+  const lock = fact("lock");
+  const wants = lock === undefined ? null : lockWants(parseTerm(lock), remotes);
+  if (wants === null) return { system, config: null, wants: said, locked: false };
+  const apps = new Set(wants.map(({ app }) => app));
+  // What was added since the lock was made.
+  const added = said.filter(({ app }) => !apps.has(app));
+  return { system, config: null, wants: [...wants, ...added], locked: true };
 }
 
 function decode(base64: string): string {

@@ -95,11 +95,17 @@ nif() {
 
 native() { escript ${OURS}/native "$@" </dev/null; }
 
-# A release needs relx, which is no part of the package.
+# A release needs relx, which is no part of the package. An erlang.mk of old may not know a new Erlang that the
+# rebar.config beside it is fine with.
 erlang_mk() {
   goal=
   if [ -f relx.config ]; then goal=app; fi
-  make SKIP_DEPS=1 $goal </dev/null
+  make SKIP_DEPS=1 $goal </dev/null && return
+  status=$?
+  [ -f rebar.config ] || return $status
+  echo "make ended with status $status: going on with rebar.config" >&2
+  git clean -fdxq -- ebin
+  rebar
 }
 
 rebar() {

@@ -22,6 +22,7 @@ import type {
   ErlangSettings,
   FetchedDependency,
   FetchedPackage,
+  PackageConfig,
   ResolvedRef,
 } from "./erlang-contracts.ts";
 import { Dependencies, type Fetchable } from "./erlang-deps.ts";
@@ -42,7 +43,7 @@ const ROUNDS = 16;
 const FACTS_BYTES = 2 * 1024 ** 2;
 
 /**
- * Fills the workspace volume.
+ * Fills the workspace volume. `known` is told the package's own settings before its dependencies are fetched.
  * @throws RecipeFailure no_such_version, clone_error, config_error, dependency_error; what `context.run` throws
  */
 export async function fetchPackage(
@@ -50,6 +51,7 @@ export async function fetchPackage(
   settings: ErlangSettings,
   asked: PackageAsked,
   resolved: ResolvedRef,
+  known: (config: PackageConfig | null) => Promise<void>,
 ): Promise<FetchedPackage> {
   const source: Source = {
     remote: asked.remote,
@@ -63,17 +65,17 @@ export async function fetchPackage(
   const committer = mailAddress(fetched.facts.mail ?? "");
   if (asked.notify && committer !== null) await context.learn({ committer });
   const root = readProject(fetched.facts, "package", "the package", settings.remotes);
+  await known(root.config);
   const folder = checkoutFolder(source);
   const dependencies =
     root.wants.length === 0 ? [] : await fetchAll(context, settings, folder, root);
   return {
     folder,
     time: fetched.time,
-    committer,
     system: root.system,
     config: root.config,
     dependencies,
-    follow: root.config?.deps ?? [],
+    wants: root.wants,
   };
 }
 
@@ -145,7 +147,8 @@ async function fetchAll(
       dependencies.add(app, project.wants);
     }
   }
-  for (const warning of dependencies.warnings()) await context.say(warning, { level: "warning" });
+  const warnings = root.locked ? [] : dependencies.warnings();
+  for (const warning of warnings) await context.say(warning, { level: "warning" });
   return dependencies.inOrder().map(({ app }) => {
     const project = projects.get(app);
     if (!project?.system)

@@ -10,6 +10,7 @@ import {
   FAILING,
   MADE,
   NATIVE,
+  OUTDATED,
   REBAR,
   scripted,
   UMBRELLA,
@@ -31,6 +32,7 @@ describe("an Erlang build", { concurrency: false }, () => {
     world = await erlangWorld();
     const trees = {
       ...{ fast: NATIVE, made: MADE, rebarred: REBAR, umbrella: UMBRELLA, failing: FAILING },
+      outdated: OUTDATED,
       user: depending("user", REMOTE, { fast: "ada/fast", the_app: "ada/rebarred" }),
       unlucky: depending("unlucky", REMOTE, { failing: "ada/failing" }),
     };
@@ -200,6 +202,15 @@ describe("an Erlang build", { concurrency: false }, () => {
     });
   });
 
+  test("goes on with rebar.config where the repository's erlang.mk fails", async () => {
+    await built({ path: "ada/outdated" }, ({ failure, made, log }, files) => {
+      assert.equal(failure, null);
+      assert.equal(made[0]?.name, "the_app.cp");
+      assert.ok(!files.has("ebin/half.beam"));
+      assert.ok(log.some(({ msg }) => /^make ended with status 2: going on/.test(msg)));
+    });
+  });
+
   test("of several applications packs the one that is called like the package", async () => {
     await built({ path: "ada/umbrella" }, ({ failure, made }, files) => {
       assert.equal(failure, null);
@@ -275,14 +286,7 @@ describe("an Erlang build", { concurrency: false }, () => {
     });
   });
 
-  test("with more files, or another name, than a package may have is told so", async () => {
-    await world.repository("eve/many", [
-      { files: scripted("many", "mkdir priv && cd priv && seq 20001 | xargs touch"), tag: "1.0.0" },
-    ]);
-    await built({ path: "eve/many" }, ({ failure }) => {
-      assert.equal(failure?.class, "artifact_too_large");
-      assert.match(failure?.message ?? "", /20000 files/);
-    });
+  test("with a name that no application may have is told so", async () => {
     const { "src/named.app.src": described, ...rest } = scripted("named");
     await world.repository("eve/named", [
       { files: { ...rest, "src/..named.app.src": described ?? "" }, tag: "1.0.0" },

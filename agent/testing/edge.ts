@@ -168,7 +168,8 @@ export class TestEdge {
     const bearer = request.headers.authorization?.replace("Bearer ", "") ?? "";
     if (url.pathname === "/agent/register" && bearer === "rh_registration") {
       this.#agent = {
-        id: "default.0123456789abcdef",
+        // Its own: tests at the same time must not clean each other's containers away.
+        id: `default.${randomBytes(8).toString("hex")}`,
         registration: registerSchema.parse(JSON.parse(body.toString())),
       };
       const { name, pool } = this.#agent.registration;

@@ -41,9 +41,7 @@ export function row(agent: AgentView, now: number): string[] {
 }
 
 function lastSeen({ last_seen }: AgentView, now: number): string {
-  return last_seen === null
-    ? "never"
-    : `${duration(Math.max(0, now - Date.parse(last_seen)))} ago`;
+  return last_seen === null ? "never" : `${duration(Math.max(0, now - Date.parse(last_seen)))} ago`;
 }
 
 const DONE: Record<AgentAction, string> = {

@@ -48,7 +48,7 @@ async function post(
   } catch (error) {
     if (!(error instanceof EdgeRefusal) || error.code !== "already_exists") throw error;
     const artifact = error.location ?? goArtifactPath(asked.request);
-    say("It is built already.");
+    say(options.wait ? "It is built already." : "It is built already: no build was started.");
     const url = new URL(artifact, client.url).href;
     print(
       options.json ? JSON.stringify({ state: "succeeded", ...error.members, artifact: url }) : url,

@@ -1,13 +1,16 @@
 /** `railhead dev` (`npm start`, `npm run demo`) and `railhead prepare`. */
+import { existsSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join, relative, resolve } from "node:path";
+import { join, resolve } from "node:path";
 import { findCheckout } from "../dev/checkout.ts";
 import { runDemo } from "../dev/demo.ts";
+import { demoPath, demoRemote, serveDemo } from "../dev/demo-source.ts";
+import { freePort } from "../dev/edge.ts";
 import { ENGINE_STAYS, readyEngine, readyImages } from "../dev/engine.ts";
 import { type Stack, startStack } from "../dev/stack.ts";
 import { CliError, EXIT } from "../errors.ts";
-import { print, say } from "../terminal.ts";
+import { print, say, shortPath } from "../terminal.ts";
 
 export type DevOptions = {
   port?: string;
@@ -39,20 +42,22 @@ export async function dev(options: DevOptions): Promise<void> {
 
 async function serve(options: DevOptions, interrupt: AbortSignal): Promise<void> {
   const state = resolve(options.state ?? join(findCheckout(), ".railhead"));
-  const stack = await startStack({
-    state,
-    port: whole("--port", options.port ?? String(DEFAULT_PORT), 65_535),
-    agents: whole("--agents", options.agents, MAX_AGENTS),
-    remotes: options.remote,
-    revive: true,
-    interrupt,
-    say,
-  });
-  for (const line of summary(stack, state)) say(line);
-  await new Promise((done) => interrupt.addEventListener("abort", done));
-  say("\nEnding what was started. A second Ctrl-C ends it by force.");
-  await stack.stop();
-  if (stack.agents.length > 0) say(cachesStay(stack, state));
+  const port = whole("--port", options.port ?? String(DEFAULT_PORT), 65_535);
+  const agents = whole("--agents", options.agents, MAX_AGENTS);
+  // The folder of a stack that runs, or just ends, has the port for itself.
+  if (!existsSync(state)) await freePort(port);
+  const git = await serveDemo(join(state, "demo"));
+  try {
+    const remotes = [demoRemote(git), ...options.remote];
+    const stack = await startStack({ state, port, agents, remotes, revive: true, interrupt, say });
+    for (const line of summary(stack, state)) say(line);
+    await new Promise((done) => interrupt.addEventListener("abort", done));
+    say("\nEnding what was started. A second Ctrl-C ends it by force.");
+    await stack.stop();
+    if (stack.agents.length > 0) say(cachesStay(stack, state));
+  } finally {
+    await git.close();
+  }
 }
 
 async function demo(options: DevOptions, interrupt: AbortSignal): Promise<void> {
@@ -75,12 +80,13 @@ async function demo(options: DevOptions, interrupt: AbortSignal): Promise<void> 
 export async function prepare(): Promise<void> {
   const interrupt = listenForEnd();
   await readyEngine(findCheckout(), interrupt);
-  const images = await readyImages(findCheckout(), interrupt);
-  for (const [recipe, reference] of Object.entries(images)) print(`${recipe} ${reference}`);
+  const { go, erlang } = await readyImages(findCheckout(), interrupt);
+  print(`go ${go}`);
+  for (const [major, reference] of Object.entries(erlang)) print(`erlang ${major} ${reference}`);
 }
 
 function summary(stack: Stack, state: string): string[] {
-  const folder = shortest(state);
+  const folder = shortPath(state);
   const agents = stack.agents.length;
   return [
     "",
@@ -88,9 +94,10 @@ function summary(stack: Stack, state: string): string[] {
     "",
     `  . ${folder}/env      # RAILHEAD_URL and RAILHEAD_TOKEN for this shell`,
     "  npx railhead agents",
-    `  curl -X POST ${stack.url}/github.com/owner/repo/linux/amd64/v1.0.0`,
-    `  curl -OJL    ${stack.url}/github.com/owner/repo/linux/amd64/v1.0.0`,
+    `  curl -X POST ${stack.url}${demoPath()}`,
+    `  curl -OJL    ${stack.url}${demoPath()}`,
     "",
+    "demo.railhead is on this machine. github.com/owner/repo, gitlab.com/… and so on are built the same way.",
     `State and logs are in ${folder}.`,
     ...(stack.engine === "started" ? [ENGINE_STAYS] : []),
   ];
@@ -98,14 +105,9 @@ function summary(stack: Stack, state: string): string[] {
 
 /** Deleting the folder first would leave volumes and disks that nobody knows any more. */
 function cachesStay({ agents }: Stack, state: string): string {
-  const retire = `npx railhead agent --home ${shortest(state)}/agents/1 retire`;
+  const retire = `npx railhead agent --home ${shortPath(state)}/agents/1 retire`;
   const others = agents.length > 1 ? ` (and so on, to agents/${agents.length})` : "";
-  return `Caches of the agents stay on the Docker host. To remove them, before you delete ${shortest(state)}: ${retire}${others}`;
-}
-
-function shortest(folder: string): string {
-  const path = relative(process.cwd(), folder);
-  return path.startsWith("..") || path === "" ? folder : path;
+  return `Caches of the agents stay on the Docker host. To remove them, before you delete ${shortPath(state)}: ${retire}${others}`;
 }
 
 function whole(option: string, text: string, max: number): number {

@@ -1,6 +1,6 @@
 /** The main job on real input, every step shown as a user would type it. */
 import { spawn } from "node:child_process";
-import { mkdir, readdir, readFile, stat } from "node:fs/promises";
+import { mkdir, readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import * as z from "zod";
 import { buildIdSchema } from "../../shared/builds.ts";
@@ -9,10 +9,9 @@ import { PROBLEMS } from "../../shared/problem.ts";
 import { CliError } from "../errors.ts";
 import { size } from "../terminal.ts";
 import { findCheckout } from "./checkout.ts";
+import { DEMO, demoPath, demoRemote, serveDemo } from "./demo-source.ts";
 import { ENGINE_STAYS } from "./engine.ts";
 import { executableKind } from "./executable.ts";
-import { type GitServer, startGitServer } from "./git-server.ts";
-import { makeRepository, type RepositoryFile } from "./repository.ts";
 import { type Stack, startStack } from "./stack.ts";
 
 export type DemoOptions = {
@@ -26,28 +25,24 @@ export type DemoOptions = {
   interrupt: AbortSignal;
 };
 
-const REMOTE = "git.example";
-const OWNER = "demo";
-const NAME = "tally";
-const TAGS = ["v1.0.0", "v1.1.0"] as const;
-const TAG = "v1.1.0";
 /** Seconds that a cross-build is waited for. */
 const WAIT_SECONDS = 240;
-const SOURCES = "cli/dev/demo-repository";
 
 const acceptedSchema = z.looseObject({ build_id: buildIdSchema });
 
 /** Builds, follows, downloads, checks, runs and cross-builds. Throws CliError when a step fails. */
 export async function runDemo(options: DemoOptions): Promise<void> {
-  const git = await serveRepository(join(options.folder, "git"));
+  const git = await serveDemo(join(options.folder, "git"));
   let stack: Stack | null = null;
   try {
-    heading(`A git server for ${REMOTE} at ${git.url}, with the tags ${TAGS.join(" and ")}`);
+    heading(
+      `A git server for ${DEMO.remote} at ${git.url}, with the tags ${DEMO.tags.join(" and ")}`,
+    );
     stack = await startStack({
       ...options,
       state: options.state ?? join(options.folder, "state"),
       disposable: options.state === null,
-      remotes: [`${REMOTE}=${git.url}`, ...options.remotes],
+      remotes: [demoRemote(git), ...options.remotes],
       say: show,
     });
     show(`The Worker is at ${stack.url}; an agent is connected.`);
@@ -64,12 +59,12 @@ export async function runDemo(options: DemoOptions): Promise<void> {
 
 async function tour(edge: string, folder: string, interrupt: AbortSignal): Promise<void> {
   const shell = new Shell(folder, interrupt);
-  const native = `linux/${process.arch === "arm64" ? "arm64" : "amd64"}`;
+  const native = DEMO.platform;
   const others = ["windows/arm64", "linux/arm64", "linux/amd64"].filter((one) => one !== native);
-  const url = (platform: string) => `${edge}/${REMOTE}/${OWNER}/${NAME}/${platform}/${TAG}`;
-  const archive = (platform: string) => `${NAME}_${platform.replace("/", "_")}.tar.gz`;
+  const url = (platform: string) => edge + demoPath(platform);
+  const archive = (platform: string) => `${DEMO.name}_${platform.replace("/", "_")}.tar.gz`;
 
-  heading(`Build ${NAME} ${TAG} for ${native}`);
+  heading(`Build ${DEMO.name} ${DEMO.tag} for ${native}`);
   const answer = await shell.run("curl", "-sS", "-X", "POST", url(native));
   if (answer.startsWith(PROBLEMS.already_exists[1])) show("An earlier run on this state made it.");
   else await follow(shell, edge, answer);
@@ -81,8 +76,8 @@ async function tour(edge: string, folder: string, interrupt: AbortSignal): Promi
 
   heading("Run it");
   await shell.run("tar", "-xzf", archive(native));
-  await shell.run(`./${NAME}`, "-version");
-  await shell.run(`./${NAME}`, "-top", "5", join(findCheckout(), "README.md"));
+  await shell.run(`./${DEMO.name}`, "-version");
+  await shell.run(`./${DEMO.name}`, "-top", "5", join(findCheckout(), "README.md"));
 
   heading(`Build it for ${others.slice(0, 2).join(" and ")}`);
   for (const platform of others.slice(0, 2)) {
@@ -151,22 +146,6 @@ class Shell {
     if (code !== 0) throw new CliError(`${command} ended with status ${code}.`);
     return Buffer.concat(chunks);
   }
-}
-
-async function serveRepository(root: string): Promise<GitServer> {
-  const commits = TAGS.map(async (tag) => ({
-    files: await filesOf(join(findCheckout(), SOURCES, tag)),
-    tag,
-    annotated: true,
-  }));
-  await makeRepository(join(root, OWNER, `${NAME}.git`), await Promise.all(commits));
-  return await startGitServer({ root });
-}
-
-async function filesOf(folder: string): Promise<Record<string, RepositoryFile>> {
-  const names = await readdir(folder);
-  const files = names.map(async (name) => [name, await readFile(join(folder, name))] as const);
-  return Object.fromEntries(await Promise.all(files));
 }
 
 function parseJson(text: string): unknown {

@@ -8,7 +8,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { stripVTControlCharacters } from "node:util";
 import { parse } from "smol-toml";
 import * as z from "zod";
-import { CliError, messageOf } from "../errors.ts";
+import { CliError, messageOf, systemCode } from "../errors.ts";
 import { endProcesses, mark } from "./processes.ts";
 import { writePrivate } from "./state.ts";
 
@@ -182,16 +182,16 @@ export function dotenv(values: Readonly<Record<string, string>>): string {
 }
 
 /** The port itself when it is free, any free one for 0. Throws CliError when it is taken. */
-function freePort(port: number): Promise<number> {
+export function freePort(port: number): Promise<number> {
   return new Promise((resolve, reject) => {
     const server = createServer();
-    server.once("error", (error) =>
-      reject(
-        new CliError(
-          `Port ${port} cannot be used (${messageOf(error)}). End what listens there, or choose another with --port.`,
-        ),
-      ),
-    );
+    server.once("error", (error) => {
+      const why =
+        systemCode(error) === "EADDRINUSE"
+          ? "is taken: end what listens there"
+          : `cannot be used (${messageOf(error)})`;
+      reject(new CliError(`Port ${port} ${why}, or choose another with --port (0: any free one).`));
+    });
     server.listen(port, ADDRESS, () => {
       const address = server.address();
       server.close(() =>

@@ -52,6 +52,20 @@ describe("the local git host", () => {
     await rm(root, { recursive: true });
   });
 
+  test("shows single files of a commit at every host's address, to those who may read", async () => {
+    const [, tagged = ""] = commits;
+    for (const folder of ["raw", "-/raw", "raw/commit"]) {
+      const file = await fetch(`${server.url}/owner/tool/${folder}/${tagged}/main.go`);
+      assert.equal(await file.text(), "package main\n\n");
+      for (const path of ["none", "../../secret/x", "main.go/x"]) {
+        const absent = await fetch(`${server.url}/owner/tool/${folder}/${tagged}/${path}`);
+        assert.ok(absent.status === 404 || absent.status === 401, path);
+      }
+      const secret = await fetch(`${server.url}/owner/secret/${folder}/${tagged}/x`);
+      assert.equal(secret.status, 401);
+    }
+  });
+
   test("shows tags and branches with and without .git", async () => {
     const plain = await git(["ls-remote", `${server.url}/owner/tool`]);
     const suffixed = await git(["ls-remote", `${server.url}/owner/tool.git`]);

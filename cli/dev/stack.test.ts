@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { once } from "node:events";
+import { existsSync } from "node:fs";
 import { mkdtemp, readdir, readFile, rm, stat } from "node:fs/promises";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
@@ -84,6 +85,13 @@ async function client(): Promise<EdgeClient> {
   return new EdgeClient({ url, token, gitToken: null });
 }
 
+function isReady(edge: EdgeClient): Promise<boolean> {
+  return edge.request("GET", "/readyz").then(
+    ({ ok }) => ok,
+    () => false,
+  );
+}
+
 test("a stack killed in any way leaves nothing, and starts again on its port with its state", async () => {
   const first = await startDev();
   const { id } = await (await client()).createToken("build", "kept", null);
@@ -112,14 +120,18 @@ test("a stack killed in any way leaves nothing, and starts again on its port wit
   assert.deepEqual(processesOf(state), []);
 });
 
-test("a port that is taken is said in one line, and nothing is left running", async () => {
+test("a port that is taken is said in one line, and nothing is made or left running", async () => {
   const server = createServer().listen(port, "127.0.0.1");
   await once(server, "listening");
-  const { child, output } = await startDev();
+  const fresh = join(folder, "fresh");
+  for (const args of [[], ["--state", fresh]]) {
+    const { child, output } = await startDev(...args);
+    assert.equal(child.exitCode, 1);
+    assert.match(output(), new RegExp(`^railhead: Port ${port} is taken: .*--port .*\\.\n$`));
+  }
   server.close();
-  assert.equal(child.exitCode, 1);
-  assert.match(output(), new RegExp(`Port ${port} cannot be used .*--port\\.\n$`));
   assert.deepEqual(processesOf(state), []);
+  assert.ok(!existsSync(fresh));
 });
 
 test("nothing that was recorded holds a secret, and no argument ever did", async () => {
@@ -156,7 +168,20 @@ test("once /readyz answers, the file for a shell is there", async () => {
   await until(() => child.exitCode !== null);
 });
 
-test("an agent that crashed starts again by itself; one that was told to end does not", async () => {
+test("the lines it prints build and download on a machine without internet", async () => {
+  const { child, output } = await startDev("--agents", "1");
+  const [post = "", get = ""] = output().match(/curl .*/g) ?? [];
+  const shell = (line: string) => promisify(execFile)("sh", ["-c", line], { cwd: folder });
+  const { build_id } = JSON.parse((await shell(post)).stdout);
+  const edge = await client();
+  await until(async () => (await edge.build(build_id)).state === "succeeded");
+  await shell(get);
+  assert.ok((await readdir(folder)).some((name) => /^tally_linux_\w+\.tar\.gz$/.test(name)));
+  killGroup(child.pid as number, "SIGINT");
+  await until(() => child.exitCode !== null);
+});
+
+test("an agent that crashed starts again by itself; one that was told to end, by the line that it prints", async () => {
   const { child, output } = await startDev("--agents", "1");
   const pid = () => processesOf(state, "agent-1")[0];
   const crashed = pid() as number;
@@ -164,15 +189,21 @@ test("an agent that crashed starts again by itself; one that was told to end doe
   await until(() => pid() !== undefined && pid() !== crashed);
   assert.match(output(), /^local-1 ended with SIGKILL and starts again in 1 s\. Its log: .*\n/m);
   const edge = await client();
-  await until(() =>
-    edge.request("GET", "/readyz").then(
-      ({ ok }) => ok,
-      () => false,
-    ),
-  );
+  await until(() => isReady(edge));
 
   process.kill(pid() as number, "SIGTERM");
-  await until(() => output().includes("local-1 ended with status 0. Its log:"));
+  await until(() => output().includes("To start it again:"));
+  assert.match(output(), /^local-1 ended with status 0\. Its log: .*\n/m);
+  const [, env = "", again = ""] =
+    /^To start it again: (\. .*) && npx railhead (.*)$/m.exec(output()) ?? [];
+  const byHand = spawn("sh", ["-c", `${env} && exec "${process.execPath}" "${MAIN}" ${again}`], {
+    detached: true,
+    stdio: "ignore",
+  });
+  started.push(byHand);
+  await until(() => isReady(edge));
+  byHand.kill("SIGTERM");
+  await until(() => byHand.exitCode !== null);
   killGroup(child.pid as number, "SIGINT");
   await until(() => child.exitCode !== null);
   assert.match(output(), /Caches of the agents stay on the Docker host\..*: npx railhead (.*)\n$/);

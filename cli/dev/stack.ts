@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { EdgeClient } from "../edge-client.ts";
 import { CliError } from "../errors.ts";
+import { shortPath } from "../terminal.ts";
 import { LocalAgent } from "./agents.ts";
 import { Edge } from "./edge.ts";
 import { Ends } from "./ends.ts";
@@ -169,10 +170,16 @@ function makeAgents(
       onExit: (end) => {
         if (ending() || (reviving() && reviver.revive(agent, end))) return;
         options.say(`${agent.name} ${end.why}. Its log: ${agent.log}`);
+        // What it ends with when it was drained.
+        if (end.status === 0) options.say(`To start it again: ${againWith(state, agent)}`);
       },
     });
     return agent;
   });
+}
+
+function againWith(state: string, { home }: LocalAgent): string {
+  return `. ${shortPath(state)}/env && npx railhead agent --home ${shortPath(home)} run`;
 }
 
 /**

@@ -31,13 +31,19 @@ test("secrets are made once, kept for their owner alone, and those given win", a
   assert.deepEqual(await loadSecrets(folder, {}, {}), made);
   const given = await loadSecrets(
     folder,
-    { RAILHEAD_TOKEN: "from the environment", GIT_SECRET: "hook" },
-    { RAILHEAD_TOKEN: "from .dev.vars", OTHER: "x", RAILHEAD_POOLS: "go=fast" },
+    { RAILHEAD_TOKEN: "from the environment", GIT_SECRET: "hook", RAILHEAD_MAIL_TOKEN: "mail" },
+    {
+      RAILHEAD_TOKEN: "from .dev.vars",
+      OTHER: "x",
+      RAILHEAD_POOLS: "go=fast",
+      RAILHEAD_MAIL_URL: "https://mail.example",
+    },
   );
   assert.deepEqual(given, {
     RAILHEAD_TOKEN: "from the environment",
     RAILHEAD_SECRET: made.RAILHEAD_SECRET,
     GIT_SECRET: "hook",
+    RAILHEAD_MAIL_TOKEN: "mail",
     OTHER: "x",
   });
   assert.deepEqual(loadSettings({ RAILHEAD_QUEUE_LIMIT: "5" }, { RAILHEAD_POOLS: "go=fast" }), {

@@ -236,7 +236,7 @@ export class TunnelStream {
     const shared = this.#heldBytes - cost;
     this.#fragments = [];
     this.#heldBytes = 0;
-    this.#events().message?.(text ? new TextDecoder().decode(whole) : whole, () => {
+    this.#events().message?.(text ? TEXT.decode(whole) : whole, () => {
       this.#ports.share.release(this.id, shared);
       this.#giveBack(cost);
     });
@@ -263,6 +263,9 @@ export class TunnelStream {
     if (this.#sentEnd && this.#gotEnd) this.#ports.over(this);
   }
 }
+
+/** A byte order mark is part of the message. */
+const TEXT = new TextDecoder("utf-8", { ignoreBOM: true });
 
 function joined(parts: readonly Uint8Array[]): Uint8Array {
   if (parts.length === 1) return parts[0] as Uint8Array;

@@ -83,6 +83,7 @@ describe("the pages in a browser", () => {
     await page.getByText("held: line 3", { exact: true }).waitFor();
     assert.equal(await page.locator("#log-state").innerText(), "Live.");
     await picture(page, "build-running-light");
+    assert.deepEqual(await accessibilityFaults(page), []);
     await stack.release(id);
     await stands(page, "Succeeded");
     assert.match(await logText(page), /held: released\n[\s\S]*Your build is successful\./);

@@ -56,6 +56,11 @@ describe("an image that cannot be made", () => {
     await fails(from, "build_error", /nothing/);
   });
 
+  test("it came with secrets, and no agent has BuildKit", async () => {
+    const fields = { dockerfile: dockerfile("RUN true"), secrets: { token: "secret-word" } };
+    await fails(fields, "agent_refused", /No agent has buildkit=yes/);
+  });
+
   test("its Dockerfile is missing, or is none", async () => {
     await fails({ tarfile: await base64({ a: "b" }) }, "context_error", /Dockerfile/);
     const elsewhere = { tarfile: await base64({ a: "b" }), dockerfile_path: "docker/x" };

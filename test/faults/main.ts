@@ -38,7 +38,7 @@ if (options.list) {
 }
 
 const say = options.json ? (line: string) => process.stderr.write(`${line}\n`) : console.log;
-const runner = new Runner();
+const runner = new Runner(say);
 let interrupted: Promise<unknown> | null = null;
 for (const signal of ["SIGINT", "SIGTERM"] as const)
   process.once(signal, () => {

@@ -16,7 +16,7 @@ const cases = (await allCases()).filter(({ quick }) => quick);
 describe("what is broken leaves every invariant as it was", { concurrency: true }, () => {
   for (const areas of HALVES)
     describe(areas.join(", "), { concurrency: false }, () => {
-      const runner = new Runner();
+      const runner = new Runner(() => {});
       after(async () => assert.deepEqual(await runner.close(), []));
       for (const one of cases.filter(({ area }) => areas.includes(area)))
         test(one.name, async (t) => {

@@ -3,6 +3,7 @@ import { readFile } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { FaultCase } from "./case.ts";
 import { buildsSince, message, violations } from "./checker.ts";
+import { telling } from "./still.ts";
 import type { Outcome } from "./table.ts";
 import { FaultWorld } from "./world.ts";
 
@@ -13,8 +14,18 @@ const TAIL_LINES = 12;
 
 export class Runner {
   #world: Promise<FaultWorld> | null = null;
+  readonly #say: (line: string) => void;
 
-  async run(one: FaultCase): Promise<Outcome> {
+  /** @param say is told now and then what a long case waits for */
+  constructor(say: (line: string) => void) {
+    this.#say = say;
+  }
+
+  run(one: FaultCase): Promise<Outcome> {
+    return telling(this.#say, this.#run(one));
+  }
+
+  async #run(one: FaultCase): Promise<Outcome> {
     const began = performance.now();
     const outcome: Outcome = {
       area: one.area,

@@ -186,7 +186,8 @@ export class BuildWorld {
           return this.catalog.packages.packages(query);
         },
       }),
-      poolFor: (recipe) => `pool of ${recipe}`,
+      poolFor: (recipe, repository) =>
+        repository.startsWith("github.com/") ? `pool of ${recipe}` : null,
       target: (key) => ({
         request: async (request) => {
           await aCallTakesTime();

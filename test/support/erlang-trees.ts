@@ -104,6 +104,13 @@ export const REBAR: Files = {
   "src/the_app.erl": module("the_app", "-export([a/0]).\na() -> 1."),
 };
 
+/** Its build tool is too old for the Erlang at hand. */
+export const OUTDATED: Files = {
+  ...REBAR,
+  Makefile: "include erlang.mk\n",
+  "erlang.mk": "all:\n\t@mkdir ebin; touch ebin/half.beam; echo too old >&2; exit 1\n",
+};
+
 /** Two applications in one repository, one of them called like it. */
 export const UMBRELLA: Files = {
   "rebar.config": "{erl_opts, [debug_info]}.\n",

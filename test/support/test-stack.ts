@@ -44,6 +44,8 @@ export class TestStack {
   readonly #stack: Stack;
   readonly #repositories: Repositories;
   readonly #ends: (() => Promise<unknown>)[];
+  /** Settles with the last commit asked for: two at once would start from the same one before. */
+  #committed: Promise<void> = Promise.resolve();
   /** The build that each path was last accepted for. */
   readonly #accepted = new Map<string, string>();
 
@@ -76,10 +78,14 @@ export class TestStack {
   }
 
   /** Adds commits to a repository, or begins one; a tag that is there already moves. */
-  async commit(name: string, history: RepositoryCommit[]): Promise<void> {
+  commit(name: string, history: RepositoryCommit[]): Promise<void> {
     const { root, commits } = this.#repositories;
-    const added = await makeRepository(join(root, `${name}.git`), history);
-    commits.set(name, [...this.commits(name), ...added]);
+    const turn = this.#committed.then(async () => {
+      const added = await makeRepository(join(root, `${name}.git`), history);
+      commits.set(name, [...this.commits(name), ...added]);
+    });
+    this.#committed = turn.catch(() => {});
+    return turn;
   }
 
   /** Path and query of a URL or Location of this edge. */
@@ -208,7 +214,7 @@ export class TestStack {
   }
 
   /** What an operator does to an agent, by its id. */
-  actOnAgent(agent: string, action: AgentAction): Promise<void> {
+  actOnAgent(agent: string, action: AgentAction): Promise<AgentView> {
     return this.#stack.client.actOnAgent(agent, action);
   }
 

@@ -4,7 +4,9 @@ import { describe, test } from "node:test";
 import { checkOrder, checkSeen, checkStarts } from "../faults/check-history.ts";
 import { frameEnd } from "../faults/frames.ts";
 import type { Start } from "../faults/starts.ts";
+import { telling } from "../faults/still.ts";
 import type { Line } from "../support/test-stack.ts";
+import { until } from "../support/until.ts";
 
 const ID = "b1";
 
@@ -58,6 +60,25 @@ describe("the checker of the fault suite", () => {
     assert.equal(checkStarts([start, start], ids).length, 1);
     assert.equal(checkStarts([fetched, { ...start, agent: "b" }], ids).length, 1);
   });
+});
+
+test("a case that takes long says every half minute what it waits for", async (t) => {
+  t.mock.timers.enable({ apis: ["setInterval"] });
+  const said: string[] = [];
+  let over = false;
+  const work = telling(
+    (line) => said.push(line),
+    until("the cows to come home", () => over),
+  );
+  t.mock.timers.tick(29_000);
+  assert.deepEqual(said, []);
+  t.mock.timers.tick(31_000);
+  assert.equal(said.length, 2);
+  assert.match(said[0] ?? "", /^ +\d+ s, waiting for the cows to come home$/);
+  over = true;
+  await work;
+  t.mock.timers.tick(60_000);
+  assert.equal(said.length, 2);
 });
 
 test("the suite's network cuts WebSocket bytes where frames end", () => {

@@ -1,13 +1,13 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { problemOf } from "./edge.ts";
-import { type ErlangWorld, literal, openErlangWorld, succeed } from "./erlang.ts";
+import { askedOf, type ErlangWorld, literal, openErlangWorld, refusal, succeed } from "./erlang.ts";
 import { FAILED } from "./workshop.ts";
 
 const UNKNOWN = "0".repeat(32);
 const BYTES = Buffer.from("what a package is made of");
 
-describe("the files of coon's clients", { timeout: 180_000 }, () => {
+describe("what coon's clients download", { timeout: 180_000 }, () => {
   let world: ErlangWorld;
 
   before(async () => {
@@ -86,6 +86,47 @@ describe("the files of coon's clients", { timeout: 180_000 }, () => {
       const [file] = record.artifacts;
       assert.equal(await text(new URL(file.url).pathname), BYTES.toString());
       assert.equal(await missing("other"), "no_such_file");
+    });
+  });
+
+  describe("POST /rebuild", () => {
+    test("makes the same version again under a new id, and the old id keeps its bytes", async () => {
+      const full_name = world.newName();
+      const { id: old, attempt } = await world.ordered(full_name, null, null);
+      await succeed(attempt, Buffer.from("old"), {
+        facts: { version: "1.2.3", erl_version: "25" },
+      });
+      const dashed = old.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, "$1-$2-$3-$4-$5");
+      const response = await world.good<{ build_ids: string[] }>(
+        world.post("/rebuild", { build_id: dashed }),
+      );
+      const [id = ""] = response.build_ids;
+      assert.deepEqual(response, {
+        full_name,
+        clone_url: `https://git.example/${full_name}`,
+        versions: [{ ref: "1.2.3", erl_version: "25" }],
+        build_ids: [id],
+      });
+      const again = await world.taken(id);
+      assert.equal(askedOf(again.attempt).ref, "1.2.3");
+      await succeed(again.attempt, Buffer.from("new"));
+      await world.listed(id);
+      assert.equal(await text(`/download/${old}`), "old");
+      assert.equal(await text(`/download/${id}`), "new");
+      assert.equal(await (await world.post("/get", { full_name })).text(), "new");
+      const [name] = full_name.split("/").slice(1);
+      assert.deepEqual(
+        (await world.search(`name=${name}`)).map(({ build_id }) => build_id),
+        [id],
+      );
+    });
+
+    test("of what is no package there is nothing to build again", async () => {
+      for (const build_id of [UNKNOWN, "x", ""])
+        assert.equal(
+          await refusal(world.post("/rebuild", { build_id })),
+          "Validation failed: No such build!",
+        );
     });
   });
 

@@ -12,7 +12,6 @@ import {
 } from "./erlang.ts";
 import { FAILED } from "./workshop.ts";
 
-const UNKNOWN = "0".repeat(32);
 /** What curl says of the text behind its -d. */
 const AS_CURL = { "content-type": "application/x-www-form-urlencoded" };
 const DATE = /^\d{4}-\d\d-\d\d \d\d:\d\d$/;
@@ -172,47 +171,17 @@ describe("what coon's clients ask for", { timeout: 180_000 }, () => {
         "build failed: src/a.erl:1: syntax error\nmake: *** failed\nbuild failed: no.",
       );
     });
-  });
 
-  describe("POST /rebuild", () => {
-    test("makes the same version again under a new id, and the old id keeps its bytes", async () => {
+    test("after the time that the caller would wait it says where the build goes on", async () => {
       const full_name = world.newName();
-      const { id: old, attempt } = await world.ordered(full_name, null, null);
-      await succeed(attempt, Buffer.from("old"), {
-        facts: { version: "1.2.3", erl_version: "25" },
-      });
-      const dashed = old.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, "$1-$2-$3-$4-$5");
-      const response = await world.good<{ build_ids: string[] }>(
-        world.post("/rebuild", { build_id: dashed }),
+      const answer = world.post("/buildSync?wait=1", { full_name, clone_url: cloneUrl(full_name) });
+      const attempt = await world.agent.attempt();
+      assert.equal(
+        await refusal(answer),
+        `Not built yet after 1 s. It goes on: see ${world.edge.url}/builds/${attempt.build}, or ask POST /builds later.`,
       );
-      const [id = ""] = response.build_ids;
-      assert.deepEqual(response, {
-        full_name,
-        clone_url: `https://git.example/${full_name}`,
-        versions: [{ ref: "1.2.3", erl_version: "25" }],
-        build_ids: [id],
-      });
-      const again = await world.taken(id);
-      assert.equal(askedOf(again.attempt).ref, "1.2.3");
-      await succeed(again.attempt, Buffer.from("new"));
-      await world.listed(id);
-      const text = async (path: string) => (await world.edge.call(path)).text();
-      assert.equal(await text(`/download/${old}`), "old");
-      assert.equal(await text(`/download/${id}`), "new");
-      assert.equal(await (await world.post("/get", { full_name })).text(), "new");
-      const [name] = full_name.split("/").slice(1);
-      assert.deepEqual(
-        (await world.search(`name=${name}`)).map(({ build_id }) => build_id),
-        [id],
-      );
-    });
-
-    test("of what is no package there is nothing to build again", async () => {
-      for (const build_id of [UNKNOWN, "x", ""])
-        assert.equal(
-          await refusal(world.post("/rebuild", { build_id })),
-          "Validation failed: No such build!",
-        );
+      await attempt.finish(FAILED);
+      assert.match(String(await refusal(world.post("/buildSync?wait=soon", {}))), /whole seconds/);
     });
   });
 

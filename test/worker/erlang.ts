@@ -1,6 +1,8 @@
 /** The edge with an agent of ours that is given Erlang packages to make, and what tests of coon's face ask of both. */
 import assert from "node:assert/strict";
+import type { BuildRecord } from "../../shared/builds.ts";
 import type { Follow, PackageAsked, PackageFacts } from "../../shared/recipes/erlang.ts";
+import { until } from "../support/until.ts";
 import { startAgent, type TestAgent, type TestAttempt } from "./agent.ts";
 import { type Edge, type EdgeOptions, startEdge } from "./edge.ts";
 
@@ -109,16 +111,11 @@ export class ErlangWorld {
 
   /** Waits until the Catalog holds the end of a build. */
   async listed(id: string): Promise<void> {
-    const { record } = await this.#record(id);
-    const { namespace, name } = record.package;
-    for (;;) {
-      const found = await this.builds({ full_name: `${namespace}/${name}` });
-      if (found.some(({ build_id }) => build_id === id)) return;
-    }
-  }
-
-  async #record(id: string): Promise<{ record: { package: { namespace: string; name: string } } }> {
-    return { record: await (await this.edge.call(`/builds/${id}`)).json() } as never;
+    const record: BuildRecord = JSON.parse(await (await this.edge.call(`/builds/${id}`)).text());
+    const full_name = `${record.package?.namespace}/${record.package?.name}`;
+    await until(`build ${id} in the Catalog`, async () =>
+      (await this.builds({ full_name })).some(({ build_id }) => build_id === id),
+    );
   }
 }
 

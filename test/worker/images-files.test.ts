@@ -88,7 +88,7 @@ describe("what is shown of an image's build", { timeout: 120_000 }, () => {
       );
       assert.deepEqual(
         attempt.credentials.map((text) => JSON.parse(text)),
-        [{ registry: { username: "u", password: PASSWORD }, git: null }],
+        [{ registry: { username: "u", password: PASSWORD }, git: null, secrets: [] }],
       );
       await attempt.finish({ outcome: "succeeded", digest: DIGEST });
       for (const path of [

@@ -77,7 +77,7 @@ describe("tutum-builder's face", { timeout: 120_000 }, () => {
     await world.edge.call(`/builds/${job}`, { method: "DELETE", headers });
     await attempt.cancelled();
     await attempt.finish({ outcome: "cancelled", class: "cancelled" });
-    assert.equal(await world.status(job), "Failed: cancelled by a caller.");
+    assert.equal(await world.status(job), "Failed: it was cancelled by a caller.");
   });
 
   test("an unknown job, a wrong method and an unknown path are told in its own words", async () => {

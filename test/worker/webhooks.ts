@@ -2,7 +2,8 @@
 import { createHmac, randomBytes } from "node:crypto";
 import type { Edge } from "./edge.ts";
 
-export const GIT_SECRET = "the-webhooks-secret-of-the-tests";
+/** A signing token of GitLab's, which is as good for all others. */
+export const GIT_SECRET = `whsec_${Buffer.from("the webhooks' secret of the tests").toString("base64")}`;
 
 export type Sent = { path: string; body: string; headers: Record<string, string> };
 
@@ -24,10 +25,10 @@ export const gitea = (name: "gitea" | "forgejo", body: string, secret?: string) 
   [`x-${name}-signature`]: hexHmac("sha256", body, secret),
 });
 
-/** GitLab's signature by a signing token, at a time in seconds since the epoch. */
-export function standard(body: string, token: string, time = Math.floor(Date.now() / 1000)) {
+/** GitLab's signature, at a time in seconds since the epoch. */
+export function standard(body: string, time = Math.floor(Date.now() / 1000)) {
   const id = `msg_${randomBytes(8).toString("hex")}`;
-  const key = Buffer.from(token.replace("whsec_", ""), "base64");
+  const key = Buffer.from(GIT_SECRET.replace("whsec_", ""), "base64");
   const mac = createHmac("sha256", key).update(`${id}.${time}.${body}`).digest("base64");
   return {
     "webhook-id": id,
@@ -52,3 +53,6 @@ export function send(edge: Edge, { path, body, headers }: Sent): Promise<Respons
   const sent = { "content-type": "application/json", ...headers };
   return edge.call(path, { method: "POST", body, headers: sent });
 }
+
+/** coon's answers. */
+export type Envelope = { result: boolean; response: unknown };

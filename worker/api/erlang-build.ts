@@ -11,7 +11,7 @@ import type { BuildSummary, Caller } from "../core/contracts.ts";
 import { claimName, type PackageWish, parseCloneUrl, requestPackage } from "../erlang.ts";
 import { logTail } from "../log-tail.ts";
 import { retrying } from "../retry.ts";
-import { waitForRecord } from "../wait.ts";
+import { waitForRecord, waitOf } from "../wait.ts";
 import { type BuildOrder, readBuildId, readOrder } from "./erlang-request.ts";
 
 /** Lines of a failed build's stderr that an answer repeats. */
@@ -25,11 +25,13 @@ export async function buildAsync(c: Context<AppEnv>): Promise<Response> {
 
 /** The same, answered when the Catalog holds how each of them ended, and each further Erlang version that came of it. */
 export async function buildSync(c: Context<AppEnv>): Promise<Response> {
-  const deadline = Date.now() + WAIT_MAX_SECONDS * 1_000;
+  const seconds = waitOf(c, WAIT_MAX_SECONDS);
+  const deadline = Date.now() + seconds * 1_000;
   const { builds } = await start(c);
   const ids = new Set(builds.map(({ build_id }) => build_id));
   const records = await recordsOf(c.env, [...ids], deadline);
-  if (records === null) return coonRefusal(unfinished(new URL(c.req.url).origin, [...ids]));
+  if (records === null)
+    return coonRefusal(unfinished(new URL(c.req.url).origin, seconds, [...ids]));
   const failed = records.filter(({ state }) => state !== "succeeded");
   if (failed.length === 0) return coonAnswer(true);
   const lines = await Promise.all(failed.map((record) => failureOf(c.env, record)));
@@ -125,7 +127,7 @@ async function failureOf(env: Env, record: BuildRecord): Promise<string> {
   return `build failed: ${said.join("\n") || (record.reason ?? record.state)}`;
 }
 
-function unfinished(origin: string, ids: readonly string[]): string {
+function unfinished(origin: string, seconds: number, ids: readonly string[]): string {
   const urls = ids.map((id) => `${origin}/builds/${id}`).join(", ");
-  return `Not built yet after ${WAIT_MAX_SECONDS} s. It goes on: ${urls} says how it stands, POST /builds what there is.`;
+  return `Not built yet after ${seconds} s. It goes on: see ${urls}, or ask POST /builds later.`;
 }

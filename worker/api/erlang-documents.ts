@@ -56,6 +56,13 @@ const refused = json(
 const gzip = { "application/gzip": { schema: z.string().meta({ format: "binary" }) } };
 const plain = { "text/plain": { schema: z.string() } };
 
+const wait = z.object({
+  wait: z
+    .string()
+    .optional()
+    .describe(`Seconds to wait, ${WAIT_MAX_SECONDS} without; also Prefer: wait=N.`),
+});
+
 export function documentErlang({ openAPIRegistry: registry }: App): void {
   const post = (
     path: string,
@@ -63,26 +70,39 @@ export function documentErlang({ openAPIRegistry: registry }: App): void {
     body: z.ZodObject,
     answer: z.ZodType,
     statuses: number[] = [],
+    query = z.object({}),
   ) =>
     registry.registerPath({
       method: "post",
       path,
       summary,
-      request: { body: { content: { "application/json": { schema: body } }, required: true } },
+      request: {
+        query,
+        body: { content: { "application/json": { schema: body } }, required: true },
+      },
       responses: { 200: json("Done.", ok(answer)), ...refusals([400, 413, ...statuses]) },
     });
   const building = [401, 403, 429];
   post("/buildAsync", "Build a package (coon)", order, started, building);
   post(
     "/buildSync",
-    `Build a package and wait for it, ${WAIT_MAX_SECONDS} s at most (coon)`,
+    "Build a package and wait for it (coon)",
     order,
     z.literal(true),
     building,
+    wait,
   );
   const build = z.object({ build_id: z.string() });
   post("/rebuild", "Build a package again, under a new id (coon)", build, started, building);
-  post("/builds", "Builds of a package, failed ones too (coon)", lookup, z.array(found));
+  const success = z.object({ success: z.enum(["true", "false"]).optional() });
+  post(
+    "/builds",
+    "Builds of a package, failed ones too (coon)",
+    lookup,
+    z.array(found),
+    [],
+    success,
+  );
   post("/versions", "Versions of a package that can be had (coon)", lookup, z.array(known));
 
   registry.registerPath({
@@ -149,7 +169,7 @@ export function documentErlang({ openAPIRegistry: registry }: App): void {
       path: "/download_erts/{otp}",
       summary: "Download the runtime system of an Erlang version (coon)",
       description: "The first GET of a version has it packed, and waits.",
-      request: { params: z.object({ otp: z.string().describe("Such as 27.") }) },
+      request: { params: z.object({ otp: z.string().describe("Such as 27.") }), query: wait },
       responses: { ...downloads(NO_SUCH_ERLANG), ...refusals([400, 401, 429, 503]) },
     });
   }

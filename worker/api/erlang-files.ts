@@ -17,7 +17,7 @@ import { streamLog } from "../log-stream.ts";
 import { freshManifest, keptManifest } from "../manifests.ts";
 import { retrying } from "../retry.ts";
 import { authenticate, callerOf } from "../tokens.ts";
-import { waitForEnd } from "../wait.ts";
+import { waitForEnd, waitOf } from "../wait.ts";
 import { newestPackage } from "./erlang-find.ts";
 import { readLookup } from "./erlang-request.ts";
 
@@ -73,8 +73,9 @@ export async function downloadErts(c: Context<AppEnv>, otp: string): Promise<Res
   if (published !== null) return published;
   const [pool] = c.req.method === "HEAD" ? [] : ((await otpPools(c.env)).get(otp) ?? []);
   if (pool === undefined) return coonText(NO_SUCH_ERLANG);
+  const deadline = Date.now() + waitOf(c, WAIT_MAX_SECONDS) * 1_000;
   const build = await requestErts(c.env, otp, pool, await ertsCaller(c, otp));
-  const ended = build && (await waitForEnd(c.env, build, Date.now() + WAIT_MAX_SECONDS * 1_000));
+  const ended = build && (await waitForEnd(c.env, build, deadline));
   if (ended !== null && !isTerminal(ended.state))
     throw new Problem("not_ready", `Erlang ${otp} is still being packed. Ask again later.`, {
       headers: { "retry-after": String(RETRY_SECONDS) },

@@ -1,8 +1,6 @@
 /** POST of a Go path: resolve, then one build for all who ask. */
 import type { Context } from "hono";
 import { isTerminal } from "../../shared/builds.ts";
-import { WAIT_MAX_SECONDS } from "../../shared/limits.ts";
-import { Problem } from "../../shared/problem.ts";
 import { type GoRequest, goArtifactPath } from "../../shared/recipes/go.ts";
 import { type AppEnv, wrongMethod } from "../app.ts";
 import { requireBuilder } from "../callers.ts";
@@ -10,7 +8,7 @@ import { readConfig } from "../config.ts";
 import type { BuildSummary, Caller } from "../core/contracts.ts";
 import { requestGo } from "../go.ts";
 import { type Resolved, resolveVersion } from "../resolve.ts";
-import { waitForEnd } from "../wait.ts";
+import { waitForEnd, waitOf } from "../wait.ts";
 import { accepted, alreadyExists, buildFailed, redirect, refusedForNow } from "./go-answers.ts";
 import { credentialsOf, findManifest, isComplete, remoteBase } from "./go-request.ts";
 
@@ -21,7 +19,7 @@ const CURL_HINT =
 /** Answers 202, or 303 after waiting; throws Problem for every other end. */
 export async function postGo(c: Context<AppEnv>, request: GoRequest): Promise<Response> {
   if (request.file !== null) throw wrongMethod(c.req.method, ["GET", "HEAD"], CURL_HINT);
-  const wait_ms = waitOf(c) * 1_000;
+  const wait_ms = waitOf(c, 0) * 1_000;
   const config = readConfig(c.env);
   const base = remoteBase(config, request);
   const caller = await requireBuilder(c);
@@ -61,15 +59,4 @@ async function ask(
   if (answer.kind === "published") throw alreadyExists(new URL(c.req.url).origin, request);
   if (answer.kind === "refused") throw refusedForNow(answer);
   return answer.build;
-}
-
-/** Seconds from `?wait=N`, else from `Prefer: wait=N` (RFC 7240), at most WAIT_MAX_SECONDS; 0 without either. */
-function waitOf(c: Context<AppEnv>): number {
-  const query = c.req.query("wait");
-  if (query !== undefined && !/^\d{1,6}$/.test(query))
-    throw new Problem("bad_query", "?wait= takes whole seconds, such as ?wait=60.");
-  const preferred = /(?:^|[,;])\s*wait\s*=\s*"?(\d{1,6})"?\s*(?:$|[,;])/i.exec(
-    c.req.header("prefer") ?? "",
-  );
-  return Math.min(Number(query ?? preferred?.[1] ?? 0), WAIT_MAX_SECONDS);
 }

@@ -19,10 +19,11 @@ export type Skipped = { build: string; reason: string };
 /** Where names of packages are verified: what a repository there is called is its own. */
 const GITHUB = "https://github.com";
 
+type Place = Pick<Tagged, "remote" | "base" | "path">;
 type Tag = Tagged & { named: Named; resolved: Resolved };
 
 /** The repository of a webhook. Throws Problem `bad_body`, `remote_not_allowed`. */
-export function locate(env: Env, { clone_url }: Named): Pick<Tagged, "remote" | "base" | "path"> {
+export function locate(env: Env, { clone_url }: Named): Place {
   const config = readConfig(env);
   const { remote, path } = parseCloneUrl(config, clone_url);
   return { remote, path, base: remoteBase(config, { remote }) };
@@ -35,10 +36,10 @@ export function locate(env: Env, { clone_url }: Named): Pick<Tagged, "remote" | 
 export async function buildTag(
   env: Env,
   forge: Forge,
+  place: Place,
   named: Named,
   tag: string,
 ): Promise<{ builds: Started[]; skipped: Skipped[] }> {
-  const place = locate(env, named);
   const resolved = await resolveTag(place, tag);
   const { commit } = resolved;
   const tagged: Tag = { ...place, tag, commit, named, resolved };
@@ -59,10 +60,7 @@ export async function buildTag(
   return { builds, skipped };
 }
 
-async function resolveTag(
-  { remote, base, path }: Pick<Tagged, "remote" | "base" | "path">,
-  tag: string,
-): Promise<Resolved> {
+async function resolveTag({ remote, base, path }: Place, tag: string): Promise<Resolved> {
   try {
     const resolved = await resolveVersion(base, { remote, path, version: tag }, []);
     if (resolved.version === tag) return resolved;

@@ -49,8 +49,8 @@ async function take(c: Context<AppEnv>, forge: Forge): Promise<Response> {
   const { repository, event } = readDelivery(forge, headers, body);
   if (event.kind === "other") return nothing(c, `Ignored: ${event.what}.`);
   if (repository === null) throw new Problem("bad_body", "The webhook names no repository.");
-  locate(c.env, repository);
-  const work = () => buildTag(c.env, forge, repository, event.tag);
+  const place = locate(c.env, repository);
+  const work = () => buildTag(c.env, forge, place, repository, event.tag);
   const made = await once(c.env, forge, body, work);
   if (made === null) return nothing(c, "Ignored: this webhook came before.");
   if (made.builds.length > 0) return c.json(made, 202);

@@ -4,7 +4,8 @@
  */
 import { PUBLISH_DEADLINE_MS } from "../../shared/limits.ts";
 import { publicationKey } from "../../shared/recipes/index.ts";
-import { type BuildParts, type Lifecycle, publishedKeys } from "./build-lifecycle.ts";
+import { type Lifecycle, publishedKeys } from "./build-lifecycle.ts";
+import type { BuildParts } from "./build-parts.ts";
 import { REASONS } from "./build-reasons.ts";
 import type { BuildRow } from "./build-rows.ts";
 import type { Uploads } from "./build-uploads.ts";

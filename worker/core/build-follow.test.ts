@@ -135,7 +135,10 @@ test("a name that another repository has is left alone, and the log says so whil
     throw new Error("R2 does not answer");
   };
   await world.result(1, { uploads: [upload], package: FACTS, follow: [DEPENDENCY] });
-  assert.match((await world.messages()).at(-1) ?? "", /^The name other\/db belongs to another/);
+  assert.equal(
+    (await world.messages()).at(-1),
+    "other/db 2.0.0 of github.com/other/db, which this leads to, is not built: the name belongs to another repository.",
+  );
   world.store.fail = () => {};
   await world.ring();
   assert.equal(await world.state(), "succeeded");
@@ -144,6 +147,15 @@ test("a name that another repository has is left alone, and the log says so whil
   ended.catalog.packages.claim({ full_name: "other/db", ...claim });
   await fail(ended, [DEPENDENCY]);
   assert.deepEqual([ended.requests, await follows(ended)], [[], []]);
+});
+
+test("a dependency on a git host that nothing is built from is left alone, and claims no name", async () => {
+  const world = await running();
+  await succeed(world, [{ ...DEPENDENCY, remote: "git.evil.example" }]);
+  assert.deepEqual([world.requests, await follows(world)], [[], []]);
+  const claim = { full_name: "other/db", repository: "x", url: "x", verified: false };
+  assert.deepEqual(world.catalog.packages.claim(claim), { kind: "ok" });
+  assert.equal((await world.build.settled(0))?.settled, true);
 });
 
 test("what a full pool refuses is asked for again until it is taken, under the same id", async () => {

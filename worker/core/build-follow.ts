@@ -8,16 +8,16 @@ import {
   FOLLOW_DEPTH,
   type Follow,
 } from "../../shared/recipes/erlang.ts";
-import type { BuildParts, Lifecycle } from "./build-lifecycle.ts";
+import type { Lifecycle } from "./build-lifecycle.ts";
+import type { BuildParts } from "./build-parts.ts";
 import type { BuildRow } from "./build-rows.ts";
+import { Postponed } from "./outbox.ts";
 
 /** Bytes of a build id. */
 const BUILD_ID_BYTES = 16;
 
-/** The pool takes nothing more for now, which is no fault. */
-export class Postponed extends Error {
-  override name = "Postponed";
-}
+/** The build that was asked for, or was there already; or why there is none. */
+type Answer = { build_id: string } | { why_not: string };
 
 export class FollowUps {
   readonly #parts: BuildParts;
@@ -44,52 +44,47 @@ export class FollowUps {
   async deliver(row: BuildRow, key: string, id: string): Promise<void> {
     const follow = row.follows.find((one) => keyOf(row, one) === key);
     if (follow === undefined) return;
-    const build_id = await this.#ask(row, follow, id);
-    this.#settle(key, build_id);
+    const answer = await this.#ask(row, follow, key, id);
+    this.#settle(key, answer);
   }
 
-  /** The build that was asked for, or is there already; null when the name is another repository's. */
-  async #ask(row: BuildRow, follow: Follow, id: string): Promise<string | null> {
+  async #ask(row: BuildRow, follow: Follow, key: string, id: string): Promise<Answer> {
     const { ports } = this.#parts;
     const target = targetOf(row, follow);
-    const { namespace, name, ref, erl } = follow;
-    const repository = [follow.remote, ...follow.path].join("/");
+    const { remote, path, namespace, name, ref, erl } = follow;
+    const repository = [remote, ...path].join("/");
+    const pool = target && ports.poolFor(target.recipe, repository);
+    if (target === null || pool === null)
+      return { why_not: `nothing is built from ${remote} here` };
     const claim = await ports.catalog().claim({
       full_name: `${namespace}/${name}`,
       repository,
       url: `https://${repository}`,
       verified: false,
     });
-    if (target === null || claim.kind === "taken") return null;
+    if (claim.kind === "taken") return { why_not: "the name belongs to another repository" };
     if (follow.why === "dependency") {
       const versions = [{ ref, erl }];
       const query = { namespace, name, versions, success: true, newest: true, strangers: false };
       const [there] = await ports.catalog().packages({ ...query, limit: 1 });
-      if (there !== undefined) return there.build_id;
+      if (there !== undefined) return there;
     }
-    const key = erlangTargetKey(target);
-    const answer = await ports.target(key).request({
-      id,
-      key,
-      target,
-      pool: ports.poolFor(target.recipe, repository),
-      caller: row.posted_by,
-      credential: null,
-    });
+    const request = { id, key, target, pool, caller: row.posted_by, credential: null };
+    const answer = await ports.target(key).request(request);
     if (answer.kind === "refused") throw new Postponed(answer.code);
-    return answer.kind === "published" ? answer.build_id : answer.build.build_id;
+    return answer.kind === "published" ? answer : answer.build;
   }
 
-  #settle(key: string, build_id: string | null): void {
+  #settle(key: string, answer: Answer): void {
     const { rows, outbox } = this.#parts;
     const row = rows.build();
     const follow = row?.follows.find((one) => keyOf(row, one) === key);
     if (row === null || follow === undefined) return;
-    const settled = build_id === null ? [] : [{ ...follow, build_id }];
+    const settled = "why_not" in answer ? [] : [{ ...follow, build_id: answer.build_id }];
     this.#life.step(() => {
       rows.patch({ follows: row.follows.flatMap((one) => (one === follow ? settled : [one])) });
       if (row.stage === "ended") outbox.put("catalog", row.id, null);
-      else if (build_id === null) this.#life.say("warning", takenText(follow));
+      else if ("why_not" in answer) this.#life.say("warning", refusalText(follow, answer.why_not));
     });
   }
 }
@@ -99,8 +94,9 @@ function keyOf(row: BuildRow, follow: Follow): string | null {
   return target && erlangTargetKey(target);
 }
 
-function takenText({ namespace, name, ref }: Follow): string {
-  return `The name ${namespace}/${name} belongs to another repository: ${ref} of this one is not built.`;
+function refusalText({ namespace, name, ref, remote, path }: Follow, why: string): string {
+  const repository = [remote, ...path].join("/");
+  return `${namespace}/${name} ${ref} of ${repository}, which this leads to, is not built: ${why}.`;
 }
 
 /** Null where nothing may follow. */

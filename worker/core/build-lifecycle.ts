@@ -16,22 +16,12 @@ import { MESSAGES } from "../../shared/log.ts";
 import { logParams, type Target } from "../../shared/recipes/index.ts";
 import type { ReplicaBuilt } from "./app-contracts.ts";
 import { planNotice } from "./build-notice.ts";
-import type { BuildPorts } from "./build-ports.ts";
+import type { BuildParts } from "./build-parts.ts";
 import { REASONS, reasonOf } from "./build-reasons.ts";
-import type { AttemptRow, BuildRow, BuildRows } from "./build-rows.ts";
+import type { AttemptRow, BuildRow } from "./build-rows.ts";
 import type { BeginAnswer, BuildRequest, Ended, LostAnswer } from "./contracts.ts";
-import type { Deadlines } from "./deadlines.ts";
-import type { LogStore, NewEntry } from "./log-store.ts";
+import type { NewEntry } from "./log-store.ts";
 import type { Manifest } from "./manifest.ts";
-import type { Outbox } from "./outbox.ts";
-
-export type BuildParts = {
-  ports: BuildPorts;
-  rows: BuildRows;
-  log: LogStore;
-  deadlines: Deadlines;
-  outbox: Outbox;
-};
 
 export class Lifecycle {
   readonly #parts: BuildParts;

@@ -1,12 +1,11 @@
 /** What a Build says to its Pool and to the Catalog, and what it asks them. */
 import { targetNeeds } from "../../shared/recipes/index.ts";
 import type { ReplicaBuilt } from "./app-contracts.ts";
-import { Postponed } from "./build-follow.ts";
 import type { BuildPorts } from "./build-ports.ts";
 import { recordOf } from "./build-record.ts";
 import type { BuildRow, BuildRows } from "./build-rows.ts";
 import type { Ended, EnqueueAnswer, QueuePlace } from "./contracts.ts";
-import type { Message } from "./outbox.ts";
+import { type Message, Postponed } from "./outbox.ts";
 
 type Refused = Extract<EnqueueAnswer, { kind: "refused" }>;
 

@@ -4,9 +4,9 @@
  */
 import { NOTICE_LINES, noticeOf } from "../../shared/notice.ts";
 import { packageOf } from "../../shared/recipes/erlang.ts";
-import { Postponed } from "./build-follow.ts";
-import type { BuildParts } from "./build-lifecycle.ts";
+import type { BuildParts } from "./build-parts.ts";
 import type { OutgoingMail } from "./build-ports.ts";
+import { Postponed } from "./outbox.ts";
 
 const VERB = "notice";
 /** Milliseconds for which it is tried to send a mail: a later one is of no use to anybody. */

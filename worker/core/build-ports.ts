@@ -78,8 +78,8 @@ export type BuildPorts = {
   pool(name: string): Pick<PoolRpc, "enqueue" | "withdraw" | "ended" | "place">;
   catalog(): Pick<CatalogRpc, "put" | "claim" | "packages">;
   target(key: string): Pick<TargetRpc, "request">;
-  /** The pool that builds of a repository (`remote/owner/repo`) go to. */
-  poolFor(recipe: string, repository: string): string;
+  /** The pool that builds of a repository (`remote/owner/repo`) go to; null when nothing is built from its remote. */
+  poolFor(recipe: string, repository: string): string | null;
   /** The App that a replica is built for. */
   app(project: string): Pick<AppRpc, "built">;
   /** Lets work go on behind the current event; it never throws. */

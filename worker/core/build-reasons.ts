@@ -9,10 +9,10 @@ export const REASONS = {
   attemptTimeout: `it ran for more than ${ATTEMPT_DEADLINE_MS / MINUTE_MS} minutes. Make the build shorter, or ask the operator for a longer limit.`,
   agentLost: (agent: string, why: string) =>
     `agent ${agent} was lost (${why}), as were those before it: ${MAX_ATTEMPTS} attempts were started. Look at the agents (railhead agents), then post it again.`,
-  cancelled: "cancelled by a caller.",
+  cancelled: "it was cancelled by a caller.",
   cancelledUnconfirmed:
-    "cancelled by a caller; its agent did not answer in time and cleans up when it returns.",
-  cancelledByAgent: "cancelled by its agent. Post it again.",
+    "it was cancelled by a caller; its agent did not answer in time and cleans up when it returns.",
+  cancelledByAgent: "it was cancelled by its agent. Post it again.",
   unfinishedUpload:
     "its agent named a file that it had not uploaded. Post it again; if it happens again, upgrade the agent.",
   storage:

@@ -9,6 +9,11 @@ export type Message = { verb: string; key: string; body: unknown };
 /** Sends one message. Resolves when the receiver has confirmed it; a throw means "again later". */
 export type Deliver = (message: Message) => Promise<void>;
 
+/** A message that goes later, without any fault. */
+export class Postponed extends Error {
+  override name = "Postponed";
+}
+
 /** Milliseconds before the first repetition; doubled for each further one. */
 const FIRST_PAUSE_MS = 2_000;
 /** Milliseconds of the longest pause: how late a healed fault is noticed. */

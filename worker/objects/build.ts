@@ -51,7 +51,11 @@ export class Build extends DurableObject<Env> implements BuildRpc {
       catalog: () => env.CATALOG.getByName(CATALOG_NAME),
       target: (key) => env.TARGETS.getByName(key),
       app: (project) => env.APPS.getByName(project),
-      poolFor: (recipe, repository) => poolFor(readConfig(env), recipe, repository),
+      poolFor: (recipe, repository) => {
+        const config = readConfig(env);
+        const [remote = ""] = repository.split("/");
+        return config.remotes.has(remote) ? poolFor(config, recipe, repository) : null;
+      },
       background: (work) => ctx.waitUntil(work.catch((error) => reportError("build", error))),
       report: reportError,
     });

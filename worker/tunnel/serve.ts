@@ -80,6 +80,8 @@ export async function serve(
     if (head.protocol !== null) headers.set("sec-websocket-protocol", head.protocol);
     return new Response(null, { status: 101, webSocket: client, headers });
   }
+  // A handshake that was refused: nothing follows it.
+  if (upgrade) stream.end().catch(() => {});
   const bodyless = !head.body || BODYLESS.has(head.status) || request.method === "HEAD";
   return new Response(bodyless ? null : body.stream, {
     status: head.status,

@@ -24,7 +24,11 @@ export const cases: FaultCase[] = [
       shared.defer(() => second.close());
       const world = await FaultWorld.open({
         agents: 1,
-        agentSettings: { RAILHEAD_AGENT_DOCKER_SOCKET: second.socket },
+        agentSettings: {
+          RAILHEAD_AGENT_DOCKER_SOCKET: second.socket,
+          // It has no image but Go's.
+          RAILHEAD_AGENT_IMAGES_ERLANG: "",
+        },
       });
       shared.defer(() => world.close());
       const watched = await world.start(await world.source("slow"));

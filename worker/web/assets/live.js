@@ -166,4 +166,7 @@ if (log.dataset.live !== undefined) {
     if (hasEnded(document)) clearInterval(timer);
     else if (document.visibilityState === "visible") look();
   }, LOOK_MS);
+} else if (!hasEnded(document)) {
+  // It ended between the two halves of the page.
+  look();
 }

@@ -1,0 +1,159 @@
+/**
+ * The web apps on this host. Their containers run on whatever becomes of this process, and of the edge; what is kept on
+ * disk says whose they are, and a successor takes them up.
+ */
+import { join } from "node:path";
+import type { Held } from "../../shared/protocol.ts";
+import { messageOf } from "../errors.ts";
+import type { Identity } from "../identity.ts";
+import type { Logger } from "../logger.ts";
+import type { AgentPorts } from "../ports.ts";
+import type { AppContainers, AppReplica, AppRunner, Candidate } from "./contracts.ts";
+import { Replica } from "./replica.ts";
+import { type ReplicaState, ReplicaStates } from "./state.ts";
+
+/** Milliseconds that an app has to end by itself. */
+const GRACE_MS = 10_000;
+/** Folder of the agent's home. */
+export const APPS_FOLDER = "apps";
+
+export type AppHostParts = {
+  ports: Pick<AgentPorts, "clock" | "random" | "net" | "disk">;
+  home: string;
+  identity: Pick<Identity, "agent" | "name" | "url">;
+  apps: AppContainers;
+  log: Logger;
+};
+
+export class AppHost implements AppRunner {
+  readonly #parts: AppHostParts;
+  readonly #states: ReplicaStates;
+  /** By build. */
+  readonly #replicas = new Map<string, Replica>();
+  /** Being removed, by build. */
+  readonly #removals = new Map<string, Promise<void>>();
+
+  constructor(parts: AppHostParts) {
+    this.#parts = parts;
+    this.#states = new ReplicaStates(parts.ports.disk, join(parts.home, APPS_FOLDER));
+  }
+
+  /** Takes up what a predecessor left. */
+  async load(): Promise<void> {
+    for (const state of await this.#states.load()) this.#add(state);
+  }
+
+  /** Lets go of all sockets: the containers run on. */
+  stop(): void {
+    for (const replica of this.#replicas.values()) replica.stop();
+    this.#replicas.clear();
+  }
+
+  /** Removes what nobody claims: candidates of attempts that are not held, containers that nothing is known of. */
+  async reap(held: readonly Held[]): Promise<void> {
+    const { apps } = this.#parts;
+    if (this.#replicas.size > 0) await apps.secure();
+    const attempts = new Set(held.map(key));
+    for (const replica of this.#replicas.values()) {
+      const { state, leaving } = replica;
+      const claimed = state.live || attempts.has(key(state));
+      if (!claimed || (leaving && !this.#removals.has(state.build)))
+        await this.#remove(replica, 0, 0);
+    }
+    for (const { build } of await apps.list())
+      if (!this.#replicas.has(build)) await apps.remove(build, 0);
+  }
+
+  async start(candidate: Candidate): Promise<void> {
+    const { build, attempt, project, generation, replica, port, fingerprint, serve } = candidate;
+    const known = this.#replicas.get(build);
+    if (known !== undefined && known.state.attempt !== attempt) await this.#remove(known, 0, 0);
+    await this.#removals.get(build);
+    const state = { build, attempt, project, generation, replica, port, fingerprint, serve };
+    if (!this.#replicas.has(build)) {
+      // Before the container: what no state is known of is removed.
+      await this.#states.put({ ...state, live: false });
+      this.#add({ ...state, live: false });
+    }
+    await this.#parts.apps.start(candidate);
+  }
+
+  async goLive(build: string, signal: AbortSignal): Promise<void> {
+    const { apps } = this.#parts;
+    const replica = this.#replicas.get(build);
+    const facts = await apps.inspect(build);
+    if (replica === undefined || facts === null) throw new Error("the candidate is gone");
+    await apps.keepUp(facts.id);
+    await replica.ask(signal);
+    await this.#states.put(replica.state);
+  }
+
+  async abandon({ build, attempt }: Pick<AppReplica, "build" | "attempt">): Promise<void> {
+    const replica = this.#replicas.get(build);
+    if (replica?.state.attempt === attempt) await this.#remove(replica, 0, 0);
+  }
+
+  async trim(): Promise<void> {
+    const projects = [...this.#replicas.values()].map(({ state }) => state.project);
+    await this.#parts.apps.trimProjects(projects);
+  }
+
+  #add(state: ReplicaState): void {
+    const { ports, apps, identity, log } = this.#parts;
+    const { build, project } = state;
+    const replica = new Replica(state, {
+      ports,
+      apps,
+      edge: identity.url,
+      agent: identity.agent,
+      name: identity.name,
+      log: log.with({ project, app: build }),
+      live: (replica) => void this.#states.put(replica.state).catch(this.#bug("noting a live app")),
+      removed: (replica, drain_ms) =>
+        void this.#remove(replica, drain_ms, GRACE_MS).catch(this.#unable(replica)),
+      keep: (of, fingerprints) =>
+        void this.#keep(of, fingerprints).catch(this.#bug("trimming images")),
+    });
+    this.#replicas.set(build, replica);
+    replica.begin();
+  }
+
+  /** Ends and forgets a replica. What fails is tried again by `reap`. */
+  #remove(replica: Replica, drain_ms: number, grace_ms: number): Promise<void> {
+    const { build } = replica.state;
+    replica.leaving = true;
+    const known = this.#removals.get(build);
+    if (known !== undefined) return known;
+    const removal = (async () => {
+      await replica.drain(drain_ms);
+      await this.#parts.apps.remove(build, grace_ms);
+      await this.#states.remove(build);
+      replica.stop();
+      this.#replicas.delete(build);
+    })().finally(() => this.#removals.delete(build));
+    this.#removals.set(build, removal);
+    return removal;
+  }
+
+  async #keep(project: string, fingerprints: readonly string[]): Promise<void> {
+    const here = [...this.#replicas.values()].filter(({ state }) => state.project === project);
+    const running = here.map(({ state }) => state.fingerprint);
+    await this.#parts.apps.trimImages(project, [...fingerprints, ...running]);
+  }
+
+  #unable({ state }: Replica): (error: unknown) => void {
+    return (error) =>
+      this.#parts.log.warn("app could not be removed", {
+        app: state.build,
+        why: messageOf(error),
+      });
+  }
+
+  #bug(what: string): (error: unknown) => void {
+    return (error) => this.#parts.log.bug(`${what} failed`, error);
+  }
+}
+
+function key({ build, attempt }: Held): string {
+  return `${build}-${attempt}`;
+}
