@@ -10,23 +10,25 @@ import { duration, StatusLine, say } from "./terminal.ts";
 /** Milliseconds between rewrites of the status line. */
 const STATUS_MS = 250;
 
-/**
- * Follows build `id`; its record when it has ended. An interrupt leaves it to go on, and ends the process with `later`,
- * lines about what is then to do besides.
- */
+export type Following = {
+  /** What is said to whoever leaves it by an interrupt. */
+  farewell?: string;
+  /** Where the log goes: stderr leaves stdout to the result. */
+  to?: "stdout" | "stderr";
+};
+
+/** Follows build `id`; its record when it has ended. An interrupt leaves it to go on, and ends the process. */
 export async function followToEnd(
   client: EdgeClient,
   id: string,
-  later = "",
+  { farewell = farewellTo(id), to = "stderr" }: Following = {},
 ): Promise<BuildRecord> {
   const detach = () => {
-    say(
-      `\nDetached; build ${id} goes on.\n  follow: railhead logs -f ${id}\n  cancel: railhead cancel ${id}${later}`,
-    );
+    say(`\n${farewell}`);
     process.exit(EXIT.interrupted);
   };
   process.once("SIGINT", detach);
-  await showLog(client, id);
+  await showLog(client, id, to);
   process.off("SIGINT", detach);
   return client.build(id);
 }
@@ -37,6 +39,11 @@ const WORDS: Partial<Record<BuildState, string>> = {
   timed_out: "timed out",
 };
 
+/** How a build that was left is found again. */
+export function farewellTo(id: string): string {
+  return `Detached; build ${id} goes on.\n  follow: railhead logs -f ${id}\n  cancel: railhead cancel ${id}`;
+}
+
 /** Throws CliError when the build did not go well. */
 export function requireSuccess(record: BuildRecord): void {
   if (record.state === "succeeded") return;
@@ -44,8 +51,12 @@ export function requireSuccess(record: BuildRecord): void {
   throw new CliError(`The build ${WORDS[record.state] ?? record.state}: ${why}`);
 }
 
-/** Shows the log on stderr until the build's end; on a terminal also where it stands. */
-async function showLog(client: EdgeClient, id: string): Promise<void> {
+/** Shows the log until the build's end; on a terminal also where it stands. */
+async function showLog(
+  client: EdgeClient,
+  id: string,
+  to: NonNullable<Following["to"]>,
+): Promise<void> {
   const status = new StatusLine();
   const began = performance.now();
   let where = "in the queue";
@@ -70,7 +81,7 @@ async function showLog(client: EdgeClient, id: string): Promise<void> {
     for await (const entry of log) {
       if (entry.msg === MESSAGES.started) where = "";
       if (entry.stream === undefined && entry.msg.endsWith("...")) doing = entry.msg.slice(0, -3);
-      status.say(plainLine(entry));
+      status.say(plainLine(entry), to);
     }
   } finally {
     clearInterval(clock);

@@ -265,7 +265,7 @@ export class TunnelStream {
 }
 
 /** A byte order mark is part of the message. */
-const TEXT = new TextDecoder("utf-8", { ignoreBOM: true });
+const TEXT = new TextDecoder("utf-8", { fatal: false, ignoreBOM: true });
 
 function joined(parts: readonly Uint8Array[]): Uint8Array {
   if (parts.length === 1) return parts[0] as Uint8Array;
