@@ -88,6 +88,12 @@ const sender = z
     'must be an address, or "Name <address>"',
   );
 
+/** A network of the engine that has addresses of its own; empty for none. */
+const networkName = word.refine(
+  (name) => !["none", "host", "bridge", "default"].includes(name) && !name.includes(":"),
+  "must be a network that was made with `docker network create`",
+);
+
 /** A base URL that paths are appended to. */
 const hexUrl = word
   .regex(
@@ -152,6 +158,16 @@ const schema = z.strictObject({
       cache: size(0).default(10 * GIB),
     })
     .prefault({}),
+  app: z
+    .strictObject({
+      enabled: toggle.default(true),
+      network: networkName.default(""),
+      traefik_network: networkName.default(""),
+      memory: size(16 * MIB).default(Math.min(GIB, Math.floor(totalmem() / 2))),
+      cpus: number(0.05, 1_024).default(Math.max(1, Math.min(2, availableParallelism()))),
+      pids: whole(16, 1_000_000).default(512),
+    })
+    .prefault({}),
   mail: z
     .strictObject({ url: smtpUrl.default(""), from: sender.default("") })
     .refine(({ url, from }) => url === "" || from !== "", {
@@ -212,6 +228,17 @@ export type AgentSettings = {
     registries: string[];
     cache_bytes: number;
   };
+  /** Web apps. */
+  app: {
+    /** Whether this agent runs any. */
+    enabled: boolean;
+    /** The engine's network that they are on; null for the agent's own, which lets out only. */
+    network: string | null;
+    /** A network that they join as well; null for none. */
+    traefik_network: string | null;
+    /** Of one container. */
+    limits: { memory_bytes: number; cpus: number; pids: number };
+  };
   /** The SMTP relay for mail to committers; null where this agent sends none. */
   mail: { url: string; from: string } | null;
   /** Below this the agent takes no new work. */
@@ -257,7 +284,7 @@ export function parseSettings(
     const message = unknown === undefined ? issue?.message : "is no setting of the agent";
     throw new AgentExit(EXIT.usage, `${place(key)} ${message}`);
   }
-  const { limits, cache, image, mail, disk, log, ...rest } = result.data;
+  const { limits, cache, image, app, mail, disk, log, ...rest } = result.data;
   return {
     ...rest,
     limits: {
@@ -277,6 +304,12 @@ export function parseSettings(
       allow_from: image.allow_from,
       registries: image.registries,
       cache_bytes: image.cache,
+    },
+    app: {
+      enabled: app.enabled,
+      network: app.network || null,
+      traefik_network: app.traefik_network || null,
+      limits: { memory_bytes: app.memory, cpus: app.cpus, pids: app.pids },
     },
     mail: mail.url === "" ? null : mail,
     min_free_bytes: disk.min_free,

@@ -92,7 +92,11 @@ export class AppClient {
     const headers = this.#headers();
     const socket = new WebSocket(url, { headers, handshakeTimeout: OPEN_MS });
     // Before it is open: the first frame may come together with the upgrade.
-    const frames = on(socket, "message", { close: ["close"], highWaterMark: 100, lowWaterMark: 10 });
+    const frames = on(socket, "message", {
+      close: ["close"],
+      highWaterMark: 100,
+      lowWaterMark: 10,
+    });
     const closed = once(socket, "close") as Promise<[code: number, reason: Buffer]>;
     closed.catch(() => {});
     try {

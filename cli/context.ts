@@ -38,8 +38,7 @@ export async function locateDockerfile(
       EXIT.usage,
     );
   const found = await lstat(path).catch(() => null);
-  if (found === null)
-    throw new CliError(`There is no ${path}. ${hint}`, EXIT.usage);
+  if (found === null) throw new CliError(`There is no ${path}. ${hint}`, EXIT.usage);
   return name;
 }
 

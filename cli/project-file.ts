@@ -16,7 +16,9 @@ const projectFileSchema = z
   .object({
     token: z.string().regex(/^\S+$/, "must be a token"),
     /** Host of the edge; https where no scheme is given, as with peroku. */
-    peroku: z.string().transform((host) => baseUrl(host.includes("://") ? host : `https://${host}`)),
+    peroku: z
+      .string()
+      .transform((host) => baseUrl(host.includes("://") ? host : `https://${host}`)),
     project: z.string(),
     rule: z.string(),
     port: z.number(),
@@ -38,7 +40,9 @@ export async function readProjectFile(folder: string): Promise<ProjectFile> {
     json = JSON.parse(await readFile(path, "utf8"));
   } catch (error) {
     if (systemCode(error) === "ENOENT") return {};
-    throw new CliError(`${path} cannot be read: ${messageOf(error)}`, EXIT.usage);
+    // The parser's own message quotes the file, and the token with it.
+    const why = error instanceof SyntaxError ? "it is no JSON" : messageOf(error);
+    throw new CliError(`${path} cannot be read: ${why}.`, EXIT.usage);
   }
   const read = projectFileSchema.safeParse(json);
   if (!read.success) {

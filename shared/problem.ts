@@ -38,6 +38,7 @@ export const PROBLEMS = {
   upgrade_required: [426, "A WebSocket upgrade is needed"],
   rate_limited: [429, "Too many builds from this caller"],
   queue_full: [429, "The queue is full"],
+  head_too_large: [431, "The headers are too large"],
   internal: [500, "Internal error"],
   remote_unreachable: [502, "The git host did not answer"],
   app_broken: [502, "The app did not answer"],

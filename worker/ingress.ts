@@ -7,7 +7,7 @@ import { ROUTES_NAME, type Route } from "./core/app-contracts.ts";
 import { isOwnHost } from "./hosts.ts";
 import { handRequest } from "./tunnel/internal.ts";
 import { respondToBrowser } from "./tunnel/no-answer.ts";
-import { NO_ANSWER } from "./tunnel/pass-on.ts";
+import { NO_ANSWER, noAnswer } from "./tunnel/pass-on.ts";
 
 /** Milliseconds for which an isolate trusts its copy of the rules. */
 const KEPT_MS = 5_000;
@@ -72,7 +72,12 @@ async function send(request: Request, url: URL, env: Env, found: Found): Promise
     client: request.headers.get("cf-connecting-ip"),
     prefix,
   };
-  return env.APPS.getByName(found.project).fetch(handRequest(request, path, arrival));
+  try {
+    return await env.APPS.getByName(found.project).fetch(handRequest(request, path, arrival));
+  } catch (error) {
+    // The client's body broke off, or the object was ended under it.
+    return noAnswer("broken", error instanceof Error ? error.message : String(error));
+  }
 }
 
 async function finish(request: Request, response: Response): Promise<Response> {

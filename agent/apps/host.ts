@@ -85,7 +85,6 @@ export class AppHost implements AppRunner {
     if (replica === undefined || facts === null) throw new Error("the candidate is gone");
     await apps.keepUp(facts.id);
     await replica.ask(signal);
-    await this.#states.put(replica.state);
   }
 
   async abandon({ build, attempt }: Pick<AppReplica, "build" | "attempt">): Promise<void> {
@@ -108,7 +107,7 @@ export class AppHost implements AppRunner {
       agent: identity.agent,
       name: identity.name,
       log: log.with({ project, app: build }),
-      live: (replica) => void this.#states.put(replica.state).catch(this.#bug("noting a live app")),
+      live: (replica) => this.#states.put(replica.state),
       removed: (replica, drain_ms) =>
         void this.#remove(replica, drain_ms, GRACE_MS).catch(this.#unable(replica)),
       keep: (of, fingerprints) =>

@@ -4,7 +4,13 @@
  */
 import { type AppDown, type AppUp, appDownSchema, parseAppFrame } from "../../shared/apps.ts";
 import { CLOSE } from "../../shared/protocol.ts";
-import { FrameError, type OpenHead, type StreamEvents, Tunnel, type TunnelStream } from "../../shared/tunnel/index.ts";
+import {
+  FrameError,
+  type OpenHead,
+  type StreamEvents,
+  Tunnel,
+  type TunnelStream,
+} from "../../shared/tunnel/index.ts";
 import { pause } from "../backoff.ts";
 import { edgeUrl } from "../edge.ts";
 import type { Logger } from "../logger.ts";

@@ -33,7 +33,7 @@ export type Framed = {
 export function requestFraming({ method, headers, body }: RequestHead, address: string): Framed {
   const kept = headers.filter(([name]) => !isFraming(name));
   const length = body ? lengthOf(headers) : null;
-  const raw = kept.flat();
+  const raw = kept.flatMap(([name, value]) => [name, toWire(value)]);
   if (!kept.some(([name]) => name.toLowerCase() === "host")) raw.push("Host", address);
   if (length !== null) raw.push("Content-Length", String(length));
   else if (body) raw.push("Transfer-Encoding", "chunked");
@@ -43,11 +43,23 @@ export function requestFraming({ method, headers, body }: RequestHead, address: 
 
 /** End-to-end headers of an answer, of Node's raw list. */
 export function answerHeaders(raw: readonly string[]): [string, string][] {
-  const pairs = Array.from(
-    { length: raw.length / 2 },
-    (_, i): [string, string] => [raw[2 * i] ?? "", raw[2 * i + 1] ?? ""],
+  const pairs = Array.from({ length: raw.length / 2 }, (_, i): [string, string] => [
+    raw[2 * i] ?? "",
+    raw[2 * i + 1] ?? "",
+  ]);
+  const hops = new Set(
+    pairs
+      .filter(([name]) => name.toLowerCase() === "connection")
+      .flatMap(([, value]) =>
+        value
+          .toLowerCase()
+          .split(",")
+          .map((option) => option.trim()),
+      ),
   );
-  return pairs.filter(([name]) => !HOP_BY_HOP.has(name.toLowerCase()));
+  return pairs
+    .filter(([name]) => !HOP_BY_HOP.has(name.toLowerCase()) && !hops.has(name.toLowerCase()))
+    .map(([name, value]) => [name, fromWire(value)]);
 }
 
 /** For the app's WebSocket: the handshake's headers are made anew. */
@@ -62,9 +74,27 @@ export function handshakeHeaders(headers: Pairs): {
     if (lower === "sec-websocket-protocol")
       protocols.push(...value.split(",").map((protocol) => protocol.trim()));
     if (HANDSHAKE.test(lower) || isFraming(lower)) continue;
-    found[lower] = [...(found[lower] ?? []), value];
+    found[lower] = [...(found[lower] ?? []), toWire(value)];
   }
   return { headers: found, protocols: protocols.filter(Boolean) };
+}
+
+const ASCII = /^[ -~\t]*$/;
+const UTF8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+
+/** A value as Node writes it, a character for each byte: the tunnel's text in UTF-8, as workerd reads and writes it. */
+function toWire(value: string): string {
+  return ASCII.test(value) ? value : Buffer.from(value).toString("latin1");
+}
+
+/** The text of a value as Node reads it. Bytes that are no UTF-8 are taken for latin-1. */
+function fromWire(value: string): string {
+  if (ASCII.test(value)) return value;
+  try {
+    return UTF8.decode(Buffer.from(value, "latin1"));
+  } catch {
+    return value;
+  }
 }
 
 function isFraming(name: string): boolean {

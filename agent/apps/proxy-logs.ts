@@ -35,7 +35,11 @@ async function send(
   stream.answer({ status: 200, headers: [["content-type", "application/x-ndjson"]], body: true });
   // A long line comes in parts, which may be cut within a character.
   const decoders = { stdout: new StringDecoder(), stderr: new StringDecoder() };
-  for await (const { stream: of, data, time } of followed(source, { since, tail, follow }, signal)) {
+  for await (const { stream: of, data, time } of followed(
+    source,
+    { since, tail, follow },
+    signal,
+  )) {
     const line: AppLine = { stream: of, data: decoders[of].write(data), time };
     await stream.write(Buffer.from(`${JSON.stringify(line)}\n`));
   }

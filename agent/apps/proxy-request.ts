@@ -135,7 +135,9 @@ class Exchange {
       sending.on("response", resolve);
       // Behind the answer, its own end tells.
       sending.on("error", reject);
-      sending.on("close", () => reject(new Error("the app closed the connection without an answer")));
+      sending.on("close", () =>
+        reject(new Error("the app closed the connection without an answer")),
+      );
     });
   }
 

@@ -34,8 +34,8 @@ export type ReplicaParts = {
   agent: string;
   name: string;
   log: Logger;
-  /** The App let it serve. */
-  live: (replica: Replica) => void;
+  /** Notes that the App let it serve. */
+  live: (replica: Replica) => Promise<void>;
   /** The App wants it no more. */
   removed: (replica: Replica, drain_ms: number) => void;
   keep: (project: string, fingerprints: readonly string[]) => void;
@@ -157,12 +157,10 @@ export class Replica {
   }
 
   #heard(frame: AppDown): void {
-    const { live, keep } = this.#parts;
+    const { keep } = this.#parts;
     switch (frame.t) {
       case "live":
-        this.state.live = true;
-        live(this);
-        this.#asking?.resolve();
+        void this.#goLive();
         break;
       case "refused":
         this.#asking?.reject(new Refused(frame.reason));
@@ -173,6 +171,20 @@ export class Replica {
       case "keep":
         keep(this.state.project, frame.fingerprints);
         break;
+    }
+  }
+
+  async #goLive(): Promise<void> {
+    const asking = this.#asking;
+    this.#asking = null;
+    try {
+      if (!this.state.live) {
+        this.state.live = true;
+        await this.#parts.live(this);
+      }
+      asking?.resolve();
+    } catch (error) {
+      asking?.reject(error);
     }
   }
 

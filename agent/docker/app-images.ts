@@ -15,18 +15,18 @@ export class AppImages {
   readonly #engine: Engine;
   /** Begins the name of each: another agent on this engine has its own. */
   readonly #prefix: string;
+  #keeping: Promise<unknown> = Promise.resolve();
 
   constructor(engine: Engine, agent: string) {
     this.#engine = engine;
     this.#prefix = `railhead.local/app-${hash(agent)}-`;
   }
 
-  async keep(built: string, project: string, fingerprint: string): Promise<string> {
-    const tag = tagOf(fingerprint);
-    await this.#engine.images.tag(built, this.#repository(project), tag);
-    const id = await this.kept(project, fingerprint);
-    if (id === null) throw new Error(`${built} did not take its name`);
-    return id;
+  /** One after the other: of two replicas that are built at once, one image stays, and both run it. */
+  keep(built: string, project: string, fingerprint: string): Promise<string> {
+    const kept = this.#keeping.then(() => this.#keep(built, project, fingerprint));
+    this.#keeping = kept.catch(() => {});
+    return kept;
   }
 
   async kept(project: string, fingerprint: string): Promise<string | null> {
@@ -43,6 +43,15 @@ export class AppImages {
   async trimProjects(projects: readonly string[]): Promise<void> {
     const kept = new Set(projects.map((project) => this.#repository(project)));
     await this.#remove((name) => !kept.has(name.slice(0, name.lastIndexOf(":"))));
+  }
+
+  async #keep(built: string, project: string, fingerprint: string): Promise<string> {
+    const there = await this.kept(project, fingerprint);
+    if (there !== null) return there;
+    await this.#engine.images.tag(built, this.#repository(project), tagOf(fingerprint));
+    const id = await this.kept(project, fingerprint);
+    if (id === null) throw new Error(`${built} did not take its name`);
+    return id;
   }
 
   async #remove(condemned: (name: string) => boolean): Promise<void> {

@@ -25,8 +25,6 @@ const CAPABILITIES = [
   "SETGID",
   "SETUID",
 ];
-/** Open files of one process: connections of a busy server. */
-const OPEN_FILES = 65_536;
 /** What the engine keeps of an app's output. */
 const LOG_FILES = { "max-size": "10m", "max-file": "3" };
 
@@ -149,10 +147,7 @@ type BodyFacts = {
 };
 
 /** The body for `POST /containers/create`. */
-export function appBody(
-  spec: AppSpec,
-  { agent, network, own, cpus }: BodyFacts,
-): ContainerBody {
+export function appBody(spec: AppSpec, { agent, network, own, cpus }: BodyFacts): ContainerBody {
   const { limits } = spec;
   return {
     Image: spec.image,
@@ -175,10 +170,8 @@ export function appBody(
       Memory: limits.memory_bytes,
       MemorySwap: limits.memory_bytes,
       NanoCpus: Math.round(Math.min(limits.cpus, cpus) * 1e9),
-      Ulimits: [
-        { Name: "nofile", Soft: OPEN_FILES, Hard: OPEN_FILES },
-        { Name: "core", Soft: 0, Hard: 0 },
-      ],
+      // Open files: as many as the engine may have itself, more it cannot give.
+      Ulimits: [{ Name: "core", Soft: 0, Hard: 0 }],
       // Byte-true, unlike the `local` driver (kept.ts).
       LogConfig: { Type: "json-file", Config: LOG_FILES },
     },

@@ -117,6 +117,7 @@ export async function serviceOf(
     settings,
     docker: options.docker ?? emptyEngine(),
     recipes: { [only.name]: only },
+    apps: null,
     once: options.once ?? false,
     log: createLogger({ json: true, write: (line) => lines.push(line) }),
   });

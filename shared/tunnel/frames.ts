@@ -104,6 +104,7 @@ export class FrameError extends Error {
   }
 }
 
+/** Throws FrameError for a head beyond the limits. */
 export function encodeFrame(frame: Frame): Uint8Array {
   const payload = payloadOf(frame);
   const bytes = new Uint8Array(HEADER_BYTES + payload.length);
@@ -171,8 +172,9 @@ export function* messageFrames(stream: number, message: string | Uint8Array): Ge
 function payloadOf(frame: Frame): Uint8Array {
   switch (frame.t) {
     case "open":
+      return json(checked(openHeadSchema, frame.head), HEAD_BYTES);
     case "head":
-      return json(frame.head, HEAD_BYTES);
+      return json(checked(answerHeadSchema, frame.head), HEAD_BYTES);
     case "data":
       return frame.data;
     case "end":
@@ -210,6 +212,11 @@ function parse<T>(schema: z.ZodType<T>, payload: Uint8Array): T {
   } catch {
     throw new FrameError("a head is no JSON");
   }
+  return checked(schema, value);
+}
+
+/** What one end sends the other takes: both hold it against the same limits. */
+function checked<T>(schema: z.ZodType<T>, value: unknown): T {
   const result = schema.safeParse(value);
   if (result.success) return result.data;
   const issue = result.error.issues[0];

@@ -44,11 +44,12 @@ export class Tunnel {
     return this.#streams.size;
   }
 
-  /** Asks something of the other end; null when as much is asked already as it takes. */
+  /** Asks something of the other end; null when as much is asked already as it takes. Throws FrameError for a head beyond the limits. */
   open(head: OpenHead, events: StreamEvents): TunnelStream | null {
     if (this.#streams.size >= TUNNEL_STREAMS) return null;
+    const frame = encodeFrame({ t: "open", stream: this.#last + 1, head });
     const stream = this.#add(++this.#last, () => events, isSilent(head));
-    this.#send({ t: "open", stream: stream.id, head });
+    this.#ports.send(frame);
     return stream;
   }
 

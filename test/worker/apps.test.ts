@@ -19,7 +19,7 @@ suite("web apps at the edge", () => {
     assert.equal(shop.target.project, "shop");
     const view = await world.view("shop");
     assert.equal(view.state, "live");
-    assert.equal(view.url, "https://shop.example/");
+    assert.equal(view.url, `http://shop.example:${new URL(world.edge.url).port}/`);
   });
 
   test("a newer deploy takes over without a request lost, and the old replica is told to go", async () => {

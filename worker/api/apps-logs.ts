@@ -74,15 +74,23 @@ async function follow(
   }
 }
 
-/** What the app prints. `since`: RFC 3339 or seconds since the epoch; `tail`: lines. Throws Problem. */
+/**
+ * What the app prints. `since`: RFC 3339 or seconds since the epoch; `tail`: lines; `follow`: 0 to end with what there is
+ * (peroku's clients stay). Throws Problem.
+ */
 export async function appLog(c: Context<AppEnv>, project: string): Promise<Response> {
   const app = c.env.APPS.getByName(project);
   if ((await app.view()) === null) throw noSuchProject(project);
-  const { since, tail } = c.req.query();
+  const { since, tail, follow } = c.req.query();
   const from = since === undefined ? null : timeOf(since);
   if (tail !== undefined && !/^\d{1,6}$/.test(tail))
     throw new Problem("bad_query", "?tail= takes a number of lines.");
-  return app.fetch(handLogs(c.req.raw, from, tail === undefined ? null : Number(tail)));
+  const wanted = {
+    since: from,
+    tail: tail === undefined ? null : Number(tail),
+    follow: follow !== "0" && follow !== "false",
+  };
+  return app.fetch(handLogs(c.req.raw, wanted));
 }
 
 export function noSuchProject(project: string): Problem {

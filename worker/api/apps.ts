@@ -2,7 +2,7 @@
 import type { RouteConfig } from "@hono/zod-openapi";
 import type { Context } from "hono";
 import * as z from "zod";
-import { projectRowSchema, projectViewSchema } from "../../shared/apps.ts";
+import { type ProjectView, projectRowSchema, projectViewSchema } from "../../shared/apps.ts";
 import { Problem } from "../../shared/problem.ts";
 import { environmentSchema, generationSchema, projectSchema } from "../../shared/recipes/app.ts";
 import type { App, AppEnv } from "../app.ts";
@@ -71,7 +71,7 @@ async function list(c: Context<AppEnv>): Promise<Response> {
   );
   const rows = views
     .filter((view) => view !== null)
-    .map((view) => projectRowSchema.parse(view))
+    .map((view) => projectRowSchema.parse(reachedBy(c, view)))
     .sort((a, b) => (a.project < b.project ? -1 : 1));
   return c.json(rows, 200, { "cache-control": "no-store" });
 }
@@ -80,7 +80,17 @@ async function show(c: Context<AppEnv>): Promise<Response> {
   const name = nameOf(c);
   const view = await c.env.APPS.getByName(name).view();
   if (view === null) throw noSuchProject(name);
-  return c.json(view, 200, { "cache-control": "no-store" });
+  return c.json(reachedBy(c, view), 200, { "cache-control": "no-store" });
+}
+
+/** An app answers where this server does: by the same scheme, on the same port. */
+function reachedBy(c: Context<AppEnv>, view: ProjectView): ProjectView {
+  if (view.url === null) return view;
+  const { protocol, port } = new URL(c.req.url);
+  const url = new URL(view.url);
+  url.protocol = protocol;
+  url.port = port;
+  return { ...view, url: url.href };
 }
 
 async function remove(c: Context<AppEnv>): Promise<Response> {
@@ -183,7 +193,11 @@ function document({ openAPIRegistry: registry }: App): void {
   path("get", "/projects/{project}/logs", "What a project prints, over a WebSocket", {
     request: {
       params: param,
-      query: z.object({ since: z.string().optional(), tail: z.string().optional() }),
+      query: z.object({
+        since: z.string().optional().describe("RFC 3339, or seconds since 1970."),
+        tail: z.string().optional().describe("Lines of each replica."),
+        follow: z.string().optional().describe("0: end with what there is."),
+      }),
     },
     responses: { 101: { description: '`{"stream", "data"}` a frame.' }, 404: unknown },
   });

@@ -3,6 +3,7 @@
  * request stands in headers that no client can set.
  */
 import type { Arrival } from "./headers.ts";
+import type { LogsWanted } from "./logs.ts";
 
 const REQUEST_HOST = "request.internal";
 const LOGS_HOST = "logs.internal";
@@ -10,24 +11,24 @@ const ARRIVAL = "railhead-arrival";
 
 export type Handed =
   /** `target`: path and query as the app is to see them. */
-  | { kind: "request"; target: string; arrival: Arrival }
-  | { kind: "logs"; since: string | null; tail: number | null };
+  { kind: "request"; target: string; arrival: Arrival } | ({ kind: "logs" } & LogsWanted);
 
 /** `path` is what the app sees, percent-encoded; the query is the request's own. */
 export function handRequest(request: Request, path: string, arrival: Arrival): Request {
   const handed = new Request(`https://${REQUEST_HOST}/`, request);
-  const { search } = new URL(request.url);
+  // Not URL's `search`, which forgets a `?` with nothing behind it.
+  const query = /\?.*/.exec(request.url)?.[0] ?? "";
   handed.headers.set(
     ARRIVAL,
-    encodeURIComponent(JSON.stringify({ ...arrival, target: path + search })),
+    encodeURIComponent(JSON.stringify({ ...arrival, target: path + query })),
   );
   return handed;
 }
 
 /** A viewer's WebSocket upgrade. */
-export function handLogs(request: Request, since: string | null, tail: number | null): Request {
+export function handLogs(request: Request, wanted: LogsWanted): Request {
   const handed = new Request(`https://${LOGS_HOST}/`, request);
-  handed.headers.set(ARRIVAL, encodeURIComponent(JSON.stringify({ since, tail })));
+  handed.headers.set(ARRIVAL, encodeURIComponent(JSON.stringify(wanted)));
   return handed;
 }
 

@@ -1,8 +1,9 @@
 /** What a client reads when its app has no answer. */
-import { Problem } from "../../shared/problem.ts";
+import { Problem, type ProblemCode } from "../../shared/problem.ts";
 import { problemBody } from "../respond.ts";
 
-const SENTENCES: Record<string, [code: "app_down" | "app_broken", sentence: string]> = {
+const SENTENCES: Record<string, [code: ProblemCode, sentence: string]> = {
+  large: ["head_too_large", "The request's headers and target are more than an app is sent"],
   down: [
     "app_down",
     "No agent that runs this app is connected. It is there again as soon as one is.",

@@ -1,6 +1,6 @@
 /** Inside an App object: a request goes to one of its replicas, or is told why there is none. */
 
-import type { Tunnel } from "../../shared/tunnel/index.ts";
+import { FrameError, type Tunnel } from "../../shared/tunnel/index.ts";
 import type { ReplicaRow } from "../core/app-rows.ts";
 import { handed } from "./internal.ts";
 import { viewLogs } from "./logs.ts";
@@ -9,7 +9,7 @@ import { serve, Unanswered } from "./serve.ts";
 /** Headers by which the object tells the Worker why there is no answer of the app's. */
 export const NO_ANSWER = "railhead-no-answer";
 /** `gone`: there is no such project any more, the copy of the routes was old. */
-export type NoAnswer = "gone" | "down" | "broken" | "busy";
+export type NoAnswer = "gone" | "down" | "broken" | "busy" | "large";
 
 export type Serving = {
   serving(): ReplicaRow[];
@@ -35,6 +35,7 @@ export async function passOn(
     try {
       return await serve(tunnel, request, what.target, what.arrival);
     } catch (error) {
+      if (error instanceof FrameError) return noAnswer("large", error.message);
       if (!(error instanceof Unanswered)) throw error;
       // A body that was begun cannot be sent to another one.
       if (!error.safe || request.bodyUsed) return noAnswer("broken", error.message);
@@ -44,6 +45,6 @@ export async function passOn(
   return busy === null ? noAnswer("down", "") : noAnswer("busy", busy.message);
 }
 
-function noAnswer(why: NoAnswer, message: string): Response {
+export function noAnswer(why: NoAnswer, message: string): Response {
   return new Response(message, { status: 503, headers: { [NO_ANSWER]: why } });
 }

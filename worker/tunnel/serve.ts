@@ -2,6 +2,7 @@
 import type {
   AnswerHead,
   ResetCode,
+  ResponseHead,
   StreamEvents,
   Tunnel,
   TunnelStream,
@@ -83,10 +84,20 @@ export async function serve(
   // A handshake that was refused: nothing follows it.
   if (upgrade) stream.end().catch(() => {});
   const bodyless = !head.body || BODYLESS.has(head.status) || request.method === "HEAD";
-  return new Response(bodyless ? null : body.stream, {
+  return new Response(bodyless ? null : sized(body.stream, head.headers), {
     status: head.status,
     headers: responseHeaders(head.headers),
     // What the app encoded is passed on as it is.
     encodeBody: "manual",
   });
+}
+
+/** A body whose length is known keeps it: workerd would send any other in chunks. One that ends early fails. */
+function sized(
+  body: ReadableStream<Uint8Array>,
+  headers: ResponseHead["headers"],
+): ReadableStream<Uint8Array> {
+  const length = headers.find(([name]) => name.toLowerCase() === "content-length")?.[1];
+  if (length === undefined || !/^\d{1,15}$/.test(length)) return body;
+  return body.pipeThrough(new FixedLengthStream(Number(length)));
 }
