@@ -132,6 +132,7 @@ test("doctor tells every finding as JSON, and fails when something fails", async
       edge: "ok",
       clock: "ok",
       engine: "fail",
+      erlang: "ok",
     });
     for (const finding of findings) assert.equal(finding.advice === null, finding.status === "ok");
   });

@@ -66,11 +66,10 @@ async function build(owner: Owner, lines: readonly string[], over: Over = {}): P
 
 /** What BuildKit keeps on this engine, whoever it built for: no test takes more away than it brought. */
 async function cacheBytes(): Promise<number> {
-  const { BuildCache } = await engine<{ BuildCache: { Size: number; InUse: boolean }[] }>(
-    "GET",
-    "/system/df",
-  );
-  return BuildCache.reduce((bytes, { Size, InUse }) => bytes + (InUse ? 0 : Size), 0);
+  type Kept = { Size: number; InUse: boolean };
+  // Null where nothing was ever kept.
+  const { BuildCache } = await engine<{ BuildCache: Kept[] | null }>("GET", "/system/df");
+  return (BuildCache ?? []).reduce((bytes, { Size, InUse }) => bytes + (InUse ? 0 : Size), 0);
 }
 
 function token(): string {

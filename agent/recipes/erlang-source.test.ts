@@ -310,6 +310,23 @@ describe("the sources of an Erlang package", { concurrency: 2 }, () => {
     }
   });
 
+  test("a dependency's submodule reaches no other service of the host", async () => {
+    await world.repository("ada/spy", [
+      {
+        files: {
+          ".gitmodules": `[submodule "lib"]\n\tpath = lib\n\turl = ${hex.url}/tarballs\n`,
+          lib: { submodule: "a".repeat(40) },
+        },
+        tag: "1.0.0",
+      },
+    ]);
+    const deps = `{deps, [{spy, {git, "https://${REMOTE}/ada/spy", {tag, "1.0.0"}}}]}.\n`;
+    const { failure, log } = await packageOf("ada/spied", { "rebar.config": deps });
+    assert.match(failure?.message ?? "", /^The dependency spy 1\.0\.0 could not be fetched: /);
+    // Where nothing listens: the proxy that such addresses are sent to.
+    assert.match(log.map(({ msg }) => msg).join("\n"), /127\.0\.0\.1 port 1\b/);
+  });
+
   test("a config that cannot be read is told with its place, and a link is none", async () => {
     const cases: [string, Record<string, RepositoryFile>, RegExp][] = [
       ["large", { "coonfig.json": " ".repeat(70_000) }, /^coonfig\.json is too large/],

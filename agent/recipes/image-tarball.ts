@@ -22,7 +22,7 @@ const HUB_HOST = "docker.io";
 
 /** Docker's own list (github.com/moby/docker-image-spec, v1.2). */
 const manifestSchema = z
-  .array(z.looseObject({ RepoTags: z.array(z.string()).nullable() }))
+  .array(z.looseObject({ RepoTags: z.array(z.string()).nullish() }))
   .length(1);
 /** OCI's list, which newer engines write beside it (opencontainers/image-spec, image-layout). */
 const indexSchema = z.looseObject({

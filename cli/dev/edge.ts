@@ -2,13 +2,13 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { closeSync, openSync, readFileSync } from "node:fs";
 import { mkdir, rm } from "node:fs/promises";
-import { createServer } from "node:net";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { stripVTControlCharacters } from "node:util";
 import { parse } from "smol-toml";
 import * as z from "zod";
-import { CliError, messageOf, systemCode } from "../errors.ts";
+import { CliError, messageOf } from "../errors.ts";
+import { ADDRESS, freePort } from "./port.ts";
 import { endProcesses, mark } from "./processes.ts";
 import { writePrivate } from "./state.ts";
 
@@ -26,7 +26,6 @@ export type EdgeOptions = {
   onExit: (why: string) => void;
 };
 
-const ADDRESS = "127.0.0.1";
 /** Milliseconds until a Worker that is starting must answer. */
 const START_MS = 60_000;
 /** Milliseconds wrangler gets to end by itself. */
@@ -179,26 +178,6 @@ export function dotenv(values: Readonly<Record<string, string>>): string {
       return `${name}=${quote}${value}${quote}\n`;
     })
     .join("");
-}
-
-/** The port itself when it is free, any free one for 0. Throws CliError when it is taken. */
-export function freePort(port: number): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.once("error", (error) => {
-      const why =
-        systemCode(error) === "EADDRINUSE"
-          ? "is taken: end what listens there"
-          : `cannot be used (${messageOf(error)})`;
-      reject(new CliError(`Port ${port} ${why}, or choose another with --port (0: any free one).`));
-    });
-    server.listen(port, ADDRESS, () => {
-      const address = server.address();
-      server.close(() =>
-        resolve(typeof address === "object" && address !== null ? address.port : port),
-      );
-    });
-  });
 }
 
 async function answers(url: string): Promise<boolean> {

@@ -10,6 +10,7 @@ import { after, before, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
 import { EdgeClient } from "../edge-client.ts";
+import { freePort } from "./port.ts";
 import { processesOf } from "./processes.ts";
 
 const MAIN = join(import.meta.dirname, "../main.ts");
@@ -24,11 +25,7 @@ const started: ChildProcess[] = [];
 before(async () => {
   folder = await mkdtemp(join(tmpdir(), "railhead-dev-"));
   state = join(folder, "state");
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const address = server.address();
-  port = typeof address === "object" && address !== null ? address.port : 0;
-  server.close();
+  port = await freePort(0);
 });
 after(async () => {
   for (const { pid } of started) if (pid !== undefined) killGroup(pid, "SIGKILL");

@@ -102,8 +102,10 @@ describe("an image's target", () => {
     const longest = Object.fromEntries(
       Array.from({ length: 7 }, (_, i) => [`name${i}`, "\u0001".repeat(770)]),
     );
-    const target = { ...TARGET, args: longest, labels: longest };
+    const secret_ids = Array.from({ length: 32 }, (_, i) => `${i}`.padStart(128, "_"));
+    const target = { ...TARGET, args: longest, labels: longest, secret_ids };
     assert.ok(takes(target));
+    assert.ok(!takes({ secret_ids: [...secret_ids, "one-more"] }));
     assert.ok(!takes({ args: { a: "x".repeat(4_097) } }));
     const many = Array.from({ length: 20 }, (_, i) => [`name${i}`, "x".repeat(2_000)]);
     assert.ok(!takes({ args: Object.fromEntries(many) }));

@@ -95,6 +95,7 @@ export class BuildWorld {
   /** What other objects know, and what was asked of Targets. */
   readonly catalog = openCatalog().store;
   readonly requests: BuildRequest[] = [];
+  catalogIsDown = false;
   answer: (request: BuildRequest) => TargetAnswer = (request) => ({
     kind: "admitted",
     build: { ...WAITING, build_id: request.id ?? "" },
@@ -173,6 +174,7 @@ export class BuildWorld {
         put: async (record) => {
           await aCallTakesTime();
           alive();
+          if (this.catalogIsDown) throw new Error("the Catalog does not answer");
           this.told.push({ verb: "catalog", body: record.state });
           this.catalog.builds.put(record);
         },

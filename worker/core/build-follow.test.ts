@@ -204,6 +204,17 @@ test("whoever waits for all of it hears when the Catalog holds the end and what 
   assert.equal(await new BuildWorld().build.settled(0), null);
 });
 
+test("whoever waits for all of it hears nothing while the Catalog does not answer", async () => {
+  const world = await running();
+  world.catalogIsDown = true;
+  await succeed(world, []);
+  const early = await world.build.settled(0);
+  assert.deepEqual([early?.settled, early?.record.state], [false, "succeeded"]);
+  world.catalogIsDown = false;
+  await world.ringOut();
+  assert.equal((await world.build.settled(0))?.settled, true);
+});
+
 test("a package is published under its build, so that another build of it leaves it alone", async () => {
   const world = await running();
   await succeed(world, []);

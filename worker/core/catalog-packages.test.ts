@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { openCatalog, packageRecord, recordOf } from "../../test/support/catalog.ts";
+import { openCatalog, packageRecord, type Query, recordOf } from "../../test/support/catalog.ts";
 import type { CatalogStore } from "./catalog.ts";
 import type { Claim, ListQuery, PackageQuery } from "./contracts.ts";
 
@@ -171,6 +171,26 @@ test("every query finds its builds by an index, whatever it asks for", () => {
     const plan = sql.exec<{ detail: string }>(`EXPLAIN QUERY PLAN ${text}`, ...bindings);
     for (const { detail } of plan)
       assert.doesNotMatch(detail, /^SCAN (?!v |words VIRTUAL TABLE INDEX \d+:M)/, text);
+  }
+});
+
+test("of all that a query names, what fewest builds have in common is what is walked", () => {
+  const { sql, store, queries } = openCatalog();
+  const broad = { recipe: "erlang", state: "succeeded", variant: "27" } as const;
+  const asked: [Partial<ListQuery>, string][] = [
+    [broad, "builds_by_variant"],
+    [{ ...broad, version: "1.0.0", name: "web" }, "builds_by_name"],
+    [{ ...broad, repository: "github.com/acme/web" }, "builds_by_repository"],
+    [{ recipe: "erlang", state: "failed" }, "builds_by_state"],
+    [{ ...broad, text: "web" }, "builds_by_variant"],
+    [{ recipe: "erlang", text: "web" }, "INTEGER PRIMARY KEY"],
+  ];
+  for (const [query, index] of asked) {
+    queries.length = 0;
+    store.builds.list({ limit: 10, ...query });
+    const [{ text, bindings }] = queries as [Query];
+    const [first] = sql.exec<{ detail: string }>(`EXPLAIN QUERY PLAN ${text}`, ...bindings);
+    assert.match(first?.detail ?? "", new RegExp(`^SEARCH builds USING (INDEX )?${index}`), text);
   }
 });
 
