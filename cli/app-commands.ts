@@ -4,7 +4,7 @@ import type { AppOptions } from "./app-settings.ts";
 import { appLogs } from "./commands/app-logs.ts";
 import { down } from "./commands/down.ts";
 import { listEnv, setEnv, unsetEnv } from "./commands/env.ts";
-import { list } from "./commands/list.ts";
+import { list, listDeployments } from "./commands/list.ts";
 import { isBuild, logs } from "./commands/logs.ts";
 import { open } from "./commands/open.ts";
 import { rollback } from "./commands/rollback.ts";
@@ -44,8 +44,11 @@ Examples:
 
   program
     .command("list")
-    .description("list the projects: how they stand, where they run, what they answer")
-    .action((_options, command) => list(given(command)));
+    .description("list the projects and how they stand, or the deployments of one")
+    .argument("[project]")
+    .action((project: string | undefined, _options, command) =>
+      project === undefined ? list(given(command)) : listDeployments(project, given(command)),
+    );
 
   whose(program.command("logs"))
     .description("print what an app prints, or a build's log")

@@ -18,7 +18,7 @@ export async function followDeploy(
   { program, json }: AppOptions,
 ): Promise<void> {
   const record = await followToEnd(client.edge, logid, {
-    farewell: `Detached; the deploy goes on.\n  follow: railhead logs -f ${logid} --url ${client.edge.url}\n  see how it stands: ${program} list`,
+    farewell: `Detached; the deploy goes on.\n  follow: railhead logs -f ${logid} --url ${client.edge.url}`,
     to: program === "perok" && json !== true ? "stdout" : "stderr",
   });
   const view = await viewOf(client, project);
@@ -44,6 +44,6 @@ function failure(project: string, view: ProjectView | null, record: BuildRecord)
   if (deployment?.state === "superseded")
     return new CliError(`A newer deploy of ${project} took the place of this one.`);
   const why = deployment?.reason ?? record.reason ?? record.class ?? "no reason was given";
-  const serving = view.current === null ? "" : " The version before it goes on serving.";
+  const serving = view.current === null ? "" : "\nThe version before it goes on serving.";
   return new CliError(`The deploy of ${project} failed: ${why}${serving}`);
 }

@@ -59,5 +59,5 @@ if (args[0] === "noverify") {
 endWithReader();
 process.exitCode = await runProgram(program, args, {
   prefix: "",
-  statusOf: (named) => (named === EXIT.refused || named === EXIT.unreachable ? EXIT.failed : named),
+  statusOf: (named) => (named === EXIT.usage ? named : EXIT.failed),
 });

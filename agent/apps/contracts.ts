@@ -103,6 +103,8 @@ export class Refused extends Error {
 
 /** What the recipe asks of the agent's app host (agent/apps/host.ts). */
 export interface AppRunner {
+  /** Until it is disposed of, no image of that project and fingerprint is removed: it may be about to run. */
+  claim(image: Pick<AppTarget, "project" | "fingerprint">): Disposable;
   /** Starts the candidate beside what serves, and holds a socket to its App; both outlive this process. */
   start(candidate: Candidate): Promise<void>;
   /** Asks the App to send requests to it; settles when it does. Throws Refused. */

@@ -136,6 +136,21 @@ test("what is to go answers what is under way, takes nothing new, and is removed
   await until("its socket to close", () => !world.edge.isOpen(app.build));
 });
 
+test("who reads its log does not keep it from going, and reads its last words", async () => {
+  const app = await live(
+    "trap 'echo bye; exit' TERM; echo up >/tmp/index.html; busybox httpd -p 80 -h /tmp; while :; do sleep 0.1; done",
+  );
+  const { body } = await world.edge.client(app.build).logs({ follow: true });
+  let text = "";
+  const reading = (async () => {
+    for await (const part of body) text += Buffer.from(part).toString();
+  })();
+  reading.catch(() => {});
+  world.edge.send(app.build, { t: "remove", drain_ms: 3_600_000 });
+  await until("its end", isGone(app));
+  assert.match(text, /"data":"bye\\n"/);
+});
+
 test("requests that do not end are not waited for longer than was said", async () => {
   const app = await live(
     `mkfifo /tmp/never; ${webServer("stuck")}`.replace("mkfifo", "busybox mkfifo"),
@@ -202,6 +217,36 @@ test("a container that somebody removed is given back to the edge, which makes i
   await engine("DELETE", `/containers/${(await found(app))?.Id}?force=1`);
   await until("its socket to close", () => !world.edge.isOpen(app.build));
   await until("its file to go", async () => !(await files()).includes(`${app.build}.json`));
+});
+
+test("an image stays as long as it runs, is wanted, or is about to run", async () => {
+  const { apps } = world.docker.host;
+  const print = () => randomBytes(32).toString("hex");
+  const made = await candidate(webServer("imaged"));
+  const [running, wanted, claimed, old] = [made.fingerprint, print(), print(), print()];
+  for (const fingerprint of [running, wanted, claimed, old])
+    await apps.keepImage(made.image, "shop", fingerprint);
+  await apps.keepImage(made.image, "elsewhere", old);
+  const kept = async (project: string, fingerprint: string) =>
+    (await apps.keptImage(project, fingerprint)) !== null;
+  await world.host.start(made);
+  await world.host.goLive(made.build, new AbortController().signal);
+  {
+    using _claim = world.host.claim({ project: "shop", fingerprint: claimed });
+    world.edge.send(made.build, { t: "keep", fingerprints: [wanted] });
+    await until("the old one to go", async () => !(await kept("shop", old)));
+    for (const fingerprint of [running, wanted, claimed])
+      assert.ok(await kept("shop", fingerprint));
+    using _other = world.host.claim({ project: "elsewhere", fingerprint: old });
+    await world.host.trim();
+    assert.ok(await kept("elsewhere", old));
+  }
+  await world.host.trim();
+  assert.ok(!(await kept("elsewhere", old)));
+  assert.ok(await kept("shop", wanted));
+  world.edge.send(made.build, { t: "keep", fingerprints: [] });
+  await until("the others to go", async () => !(await kept("shop", claimed)));
+  assert.ok(await kept("shop", running));
 });
 
 test("a file that cannot be read counts for nothing", async () => {

@@ -17,6 +17,8 @@ const GRACE_MS = 10_000;
 /** Folder of the agent's home. */
 export const APPS_FOLDER = "apps";
 
+type Claim = Pick<ReplicaState, "project" | "fingerprint">;
+
 export type AppHostParts = {
   ports: Pick<AgentPorts, "clock" | "random" | "net" | "disk">;
   home: string;
@@ -32,6 +34,9 @@ export class AppHost implements AppRunner {
   readonly #replicas = new Map<string, Replica>();
   /** Being removed, by build. */
   readonly #removals = new Map<string, Promise<void>>();
+
+  /** Images that attempts are about to run. */
+  readonly #claims = new Set<Claim>();
 
   constructor(parts: AppHostParts) {
     this.#parts = parts;
@@ -64,6 +69,12 @@ export class AppHost implements AppRunner {
       if (!this.#replicas.has(build)) await apps.remove(build, 0);
   }
 
+  claim({ project, fingerprint }: Claim): Disposable {
+    const claim = { project, fingerprint };
+    this.#claims.add(claim);
+    return { [Symbol.dispose]: () => void this.#claims.delete(claim) };
+  }
+
   async start(candidate: Candidate): Promise<void> {
     const { build, attempt, project, generation, replica, port, fingerprint, serve } = candidate;
     const known = this.#replicas.get(build);
@@ -93,8 +104,7 @@ export class AppHost implements AppRunner {
   }
 
   async trim(): Promise<void> {
-    const projects = [...this.#replicas.values()].map(({ state }) => state.project);
-    await this.#parts.apps.trimProjects(projects);
+    await this.#parts.apps.trimProjects(this.#needed().map(({ project }) => project));
   }
 
   #add(state: ReplicaState): void {
@@ -107,7 +117,10 @@ export class AppHost implements AppRunner {
       agent: identity.agent,
       name: identity.name,
       log: log.with({ project, app: build }),
-      live: (replica) => this.#states.put(replica.state),
+      live: async (replica) => {
+        await this.#states.put(replica.state);
+        log.info("app is live", { project, app: build });
+      },
       removed: (replica, drain_ms) =>
         void this.#remove(replica, drain_ms, GRACE_MS).catch(this.#unable(replica)),
       keep: (of, fingerprints) =>
@@ -129,15 +142,21 @@ export class AppHost implements AppRunner {
       await this.#states.remove(build);
       replica.stop();
       this.#replicas.delete(build);
+      this.#parts.log.info("app removed", { project: replica.state.project, app: build });
     })().finally(() => this.#removals.delete(build));
     this.#removals.set(build, removal);
     return removal;
   }
 
   async #keep(project: string, fingerprints: readonly string[]): Promise<void> {
-    const here = [...this.#replicas.values()].filter(({ state }) => state.project === project);
-    const running = here.map(({ state }) => state.fingerprint);
-    await this.#parts.apps.trimImages(project, [...fingerprints, ...running]);
+    const here = this.#needed().filter((image) => image.project === project);
+    const needed = here.map(({ fingerprint }) => fingerprint);
+    await this.#parts.apps.trimImages(project, [...fingerprints, ...needed]);
+  }
+
+  /** Images that run, or are about to. */
+  #needed(): Claim[] {
+    return [...[...this.#replicas.values()].map(({ state }) => state), ...this.#claims];
   }
 
   #unable({ state }: Replica): (error: unknown) => void {

@@ -18,11 +18,19 @@ export type LogSource = {
   sleep(ms: number, signal: AbortSignal): Promise<void>;
 };
 
-export function proxyLogs(source: LogSource, stream: TunnelStream, head: LogsHead): StreamEvents {
+/** `ended`: called once nobody reads it any more. */
+export function proxyLogs(
+  source: LogSource,
+  stream: TunnelStream,
+  head: LogsHead,
+  ended: () => void,
+): StreamEvents {
   const over = new AbortController();
-  send(source, stream, head, over.signal).catch((error: unknown) => {
-    if (!(error instanceof StreamReset)) stream.reset("broken", "the log cannot be read");
-  });
+  void send(source, stream, head, over.signal)
+    .catch((error: unknown) => {
+      if (!(error instanceof StreamReset)) stream.reset("broken", "the log cannot be read");
+    })
+    .finally(ended);
   return { reset: () => over.abort() };
 }
 

@@ -45,6 +45,8 @@ export class Replica {
   readonly state: ReplicaState;
   /** It is to go: only what is under way ends. */
   leaving = false;
+  /** Streams that read its log: they are no request, and end with it. */
+  #viewers = 0;
   readonly #parts: ReplicaParts;
   readonly #line: ReplicaLine;
   readonly #over = new AbortController();
@@ -106,7 +108,7 @@ export class Replica {
   async drain(drain_ms: number): Promise<void> {
     const { clock } = this.#parts.ports;
     const until = clock.now() + drain_ms;
-    while (this.#line.streams > 0 && clock.now() < until && !this.#over.signal.aborted)
+    while (this.#line.streams > this.#viewers && clock.now() < until && !this.#over.signal.aborted)
       await sleep(clock, DRAIN_LOOK_MS, this.#over.signal);
   }
 
@@ -199,7 +201,10 @@ export class Replica {
     const { build, port } = this.state;
     if (head.kind === "logs") {
       const wait = (ms: number, signal: AbortSignal) => sleep(ports.clock, ms, signal);
-      return proxyLogs({ apps, build, sleep: wait }, stream, head);
+      this.#viewers++;
+      return proxyLogs({ apps, build, sleep: wait }, stream, head, () => {
+        this.#viewers--;
+      });
     }
     if (this.leaving) {
       stream.reset("refused", "this version is going away");

@@ -4,7 +4,7 @@ import { projectSchema } from "../../shared/recipes/app.ts";
 import type { AppClient, LogsWanted } from "../app-client.ts";
 import { type AppOptions, openApps, projectOf } from "../app-settings.ts";
 import { CliError, EXIT } from "../errors.ts";
-import { CUT, MAX_CUTS, mayPass, pauseAfter } from "../log-reader.ts";
+import { MAX_CUTS, mayPass, pauseAfter } from "../log-reader.ts";
 import { parseDuration, say } from "../terminal.ts";
 
 export type AppLogsOptions = AppOptions & { follow?: boolean; since?: string; tail?: string };
@@ -44,7 +44,7 @@ async function* follow(
       cuts = Math.min(cuts + 1, MAX_CUTS);
     } catch (error) {
       if (!began || !mayPass(error) || ++cuts > MAX_CUTS) throw error;
-      if (cuts === 1) say(CUT);
+      if (cuts === 1) say("(The log broke off; trying again.)");
     }
     await pauseAfter(cuts);
   }

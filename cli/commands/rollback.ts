@@ -16,7 +16,7 @@ function generationOf(text: string): number {
   const generation = generationSchema.safeParse(Number(text));
   if (generation.success) return generation.data;
   throw new CliError(
-    `"${text}" is no generation: they are counted from 1, and railhead list --json names them.`,
+    `"${text}" is no generation such as 3: railhead list PROJECT shows them.`,
     EXIT.usage,
   );
 }

@@ -160,7 +160,7 @@ describe("the command line of web apps", { timeout: 300_000 }, () => {
     assert.equal(code, 1);
     assert.ok(
       stderr.endsWith(
-        `The deploy of cli failed: ${reason} The version before it goes on serving.\n`,
+        `The deploy of cli failed: ${reason}\nThe version before it goes on serving.\n`,
       ),
       stderr,
     );
@@ -196,6 +196,14 @@ describe("the command line of web apps", { timeout: 300_000 }, () => {
     assert.match(more, /^PROJECT +STATE +SINCE +AGENTS +URL +RULE\ncli +live +.* ago +\S+ +http:/);
     const rows = JSON.parse((await railhead("list", "--json")).stdout.toString());
     assert.partialDeepStrictEqual(rows[0], { project: "cli", state: "live", rule: RULE });
+  });
+
+  test("list of one project shows its deployments, and why one failed", async () => {
+    const { stdout } = await railhead("list", "cli");
+    assert.match(
+      stdout.toString(),
+      /^GENERATION +STATE +ASKED FOR +NOTE\n3 +live .* ago\n2 +failed .* ago +The app ended with status 3: no such file\.\n1 +replaced .* ago\n$/,
+    );
   });
 
   test("logs keep stdout and stderr apart; --tail and --since choose", async () => {

@@ -3,14 +3,15 @@ import type { RouteConfig } from "@hono/zod-openapi";
 import type { Context } from "hono";
 import * as z from "zod";
 import { type ProjectView, projectRowSchema, projectViewSchema } from "../../shared/apps.ts";
+import { buildIdSchema } from "../../shared/builds.ts";
 import { Problem } from "../../shared/problem.ts";
 import { environmentSchema, generationSchema, projectSchema } from "../../shared/recipes/app.ts";
 import type { App, AppEnv } from "../app.ts";
 import { ROUTES_NAME } from "../core/app-contracts.ts";
 import type { Caller } from "../core/contracts.ts";
 import { deployer } from "../deployers.ts";
-import { AGENT_HOST } from "../objects/app.ts";
 import { randomHex } from "../random.ts";
+import { AGENT_HOST } from "../tunnel/internal.ts";
 import { appLog, deployLog, isUpgrade, noSuchProject, refuseSocket } from "./apps-logs.ts";
 import { logOf, run } from "./apps-run.ts";
 import { json } from "./documents.ts";
@@ -200,6 +201,11 @@ function document({ openAPIRegistry: registry }: App): void {
       }),
     },
     responses: { 101: { description: '`{"stream", "data"}` a frame.' }, 404: unknown },
+  });
+  path("get", "/agent/apps/{project}/{build}", "An agent's socket for a replica", {
+    description: "WebSocket. Text frames say how the replica is, binary ones are requests to it.",
+    request: { params: param.extend({ build: buildIdSchema }) },
+    responses: { 101: { description: "Open." }, 403: { description: "This replica is nobody's." } },
   });
   path("post", "/projects/{project}/rollback", "Deploy an earlier deployment again", {
     request: {

@@ -18,6 +18,7 @@ import type { AppSockets } from "../core/app-ports.ts";
 import type { Caller } from "../core/contracts.ts";
 import { problemBody } from "../respond.ts";
 import { seal, sha256, unseal } from "../secrets.ts";
+import { AGENT_HOST } from "../tunnel/internal.ts";
 import { passOn } from "../tunnel/pass-on.ts";
 import { closeQuietly, portsOf, reportError } from "./platform.ts";
 
@@ -156,9 +157,6 @@ export class App extends DurableObject<Env> implements AppRpc {
     this.#core.closed();
   }
 }
-
-/** Host of the URLs by which the Worker hands an agent's upgrade on. */
-export const AGENT_HOST = "agent.internal";
 
 function openOf(ctx: DurableObjectState, build: string): WebSocket[] {
   return ctx.getWebSockets(build).filter(({ readyState }) => readyState === WebSocket.OPEN);

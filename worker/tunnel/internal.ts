@@ -5,6 +5,8 @@
 import type { Arrival } from "./headers.ts";
 import type { LogsWanted } from "./logs.ts";
 
+/** Host of the URLs by which an agent's upgrade is handed on. */
+export const AGENT_HOST = "agent.internal";
 const REQUEST_HOST = "request.internal";
 const LOGS_HOST = "logs.internal";
 const ARRIVAL = "railhead-arrival";
