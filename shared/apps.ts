@@ -1,6 +1,6 @@
 /**
  * What the edge, the agents and the command line say of web apps. The frames travel as text on the socket that an agent
- * holds for each replica that it runs: `GET /agent/apps/{project}/{generation}/{replica}`, `Authorization: Bearer <serve
+ * holds for each replica that it runs: `GET /agent/apps/{project}/{build}`, `Authorization: Bearer <serve
  * token>`; binary messages on the same socket are the tunnel's (shared/tunnel).
  */
 import * as z from "zod";

@@ -28,8 +28,6 @@ export type AppFacts = AppReplica & {
   /** It ended, and the engine will start it again. */
   restarting: boolean;
   restarts: number;
-  /** RFC 3339: its last start. */
-  started_at: string;
   /** Of the image's HEALTHCHECK; null where it has none. */
   health: { status: "starting" | "healthy" | "unhealthy"; output: string } | null;
   /** Exit status of its last end; null while it runs. */

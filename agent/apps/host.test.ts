@@ -8,18 +8,22 @@ import { scriptImage, webServer } from "../../test/support/app-image.ts";
 import { type AppWorld, appWorld } from "../../test/support/app-world.ts";
 import type { BaseImage } from "../../test/support/base-image.ts";
 import { containers, engine } from "../../test/support/engine.ts";
+import { EngineProxy } from "../../test/support/engine-proxy.ts";
 import { until } from "../../test/support/until.ts";
-import type { Candidate } from "./contracts.ts";
+import { type Candidate, Refused } from "./contracts.ts";
 
 const MIB = 1024 ** 2;
 
+let proxy: EngineProxy;
 let world: AppWorld;
 const images: BaseImage[] = [];
 before(async () => {
-  world = await appWorld();
+  proxy = await EngineProxy.open();
+  world = await appWorld(proxy.socket);
 });
 after(async () => {
   await world[Symbol.asyncDispose]();
+  await proxy.close();
   for (const image of images) await image.remove();
 });
 
@@ -188,6 +192,23 @@ test("what nobody claims is removed: a candidate without its attempt, a containe
   assert.equal(await found(claimed), undefined);
 });
 
+test("a candidate that was removed while its container was being made leaves none", async () => {
+  const app = await candidate(webServer("overtaken"));
+  await world.host.start(app);
+  await until("its socket", () => world.edge.isOpen(app.build));
+  world.edge.send(app.build, { t: "remove", drain_ms: 0 });
+  await until("its end", isGone(app));
+  await until("its socket to close", () => !world.edge.isOpen(app.build));
+  await world.docker.host.apps.start(app);
+  const { signal } = new AbortController();
+  await world.host.goLive(app.build, signal).then(
+    () => assert.fail("nobody wants it"),
+    (error) => assert.ok(error instanceof Refused),
+  );
+  await world.host.abandon(app);
+  assert.equal(await found(app), undefined);
+});
+
 test("a later attempt starts in the place of what an earlier one left", async () => {
   const app = await candidate(webServer("second"));
   await world.host.start(app);
@@ -247,6 +268,23 @@ test("an image stays as long as it runs, is wanted, or is about to run", async (
   world.edge.send(made.build, { t: "keep", fingerprints: [] });
   await until("the others to go", async () => !(await kept("shop", claimed)));
   assert.ok(await kept("shop", running));
+});
+
+test("while the engine hangs, or answers nothing but errors, its apps serve on", async () => {
+  const app = await live(webServer("steady"));
+  assert.equal(await fetched(app), "steady");
+  proxy.hang();
+  for (let i = 0; i < 3; i++) assert.equal(await fetched(app), "steady");
+  proxy.heal();
+  let asked = 0;
+  proxy.refuses = ({ path }) => (path.includes(app.build) && ++asked > 0 ? "out of order" : null);
+  await until("the engine to be asked in vain", async () => {
+    assert.equal(await fetched(app), "steady");
+    return asked > 2;
+  });
+  proxy.heal();
+  assert.equal(await fetched(app), "steady");
+  assert.equal((await found(app))?.State, "running");
 });
 
 test("a file that cannot be read counts for nothing", async () => {

@@ -8,7 +8,13 @@ import { messageOf } from "../errors.ts";
 import type { Identity } from "../identity.ts";
 import type { Logger } from "../logger.ts";
 import type { AgentPorts } from "../ports.ts";
-import type { AppContainers, AppReplica, AppRunner, Candidate } from "./contracts.ts";
+import {
+  type AppContainers,
+  type AppReplica,
+  type AppRunner,
+  type Candidate,
+  Refused,
+} from "./contracts.ts";
 import { Replica } from "./replica.ts";
 import { type ReplicaState, ReplicaStates } from "./state.ts";
 
@@ -93,14 +99,17 @@ export class AppHost implements AppRunner {
     const { apps } = this.#parts;
     const replica = this.#replicas.get(build);
     const facts = await apps.inspect(build);
-    if (replica === undefined || facts === null) throw new Error("the candidate is gone");
+    if (replica === undefined || facts === null) throw new Refused("It was removed meanwhile.");
     await apps.keepUp(facts.id);
     await replica.ask(signal);
   }
 
   async abandon({ build, attempt }: Pick<AppReplica, "build" | "attempt">): Promise<void> {
+    const { apps } = this.#parts;
     const replica = this.#replicas.get(build);
     if (replica?.state.attempt === attempt) await this.#remove(replica, 0, 0);
+    // The App may have removed it while its container was being made.
+    if ((await apps.inspect(build))?.attempt === attempt) await apps.remove(build, 0);
   }
 
   async trim(): Promise<void> {

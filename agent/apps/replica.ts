@@ -5,7 +5,7 @@ import { PROTOCOL_VERSION } from "../../shared/protocol.ts";
 import type { OpenHead, StreamEvents, TunnelStream } from "../../shared/tunnel/index.ts";
 import type { Logger } from "../logger.ts";
 import type { AgentPorts } from "../ports.ts";
-import { abortable, sleep } from "../timing.ts";
+import { abortable, sleep, within } from "../timing.ts";
 import { type AppContainers, type AppFacts, Refused } from "./contracts.ts";
 import { ReplicaLine } from "./line.ts";
 import { proxyLogs } from "./proxy-logs.ts";
@@ -56,6 +56,7 @@ export class Replica {
     maxFreeSockets: IDLE_CONNECTIONS,
   });
   #look: { at: number; facts: Promise<AppFacts | null> } | null = null;
+  #address: string | null = null;
   #how: How = { state: "starting", restarts: 0 };
   #wasHealthy: boolean;
   /** Who waits for the App's word. */
@@ -99,6 +100,8 @@ export class Replica {
     this.#wasHealthy = true;
     this.#asking ??= Promise.withResolvers();
     this.#asking.promise.catch(() => {});
+    // The last look may have been before its container was made.
+    this.#look = null;
     await this.#see(await this.look());
     this.#line.send(this.#ready());
     await abortable(this.#asking.promise, signal);
@@ -139,8 +142,12 @@ export class Replica {
 
   async #see(facts: AppFacts | null): Promise<void> {
     if (this.#over.signal.aborted) return;
-    // Somebody removed it: where nothing is connected, the App makes it anew.
-    if (facts === null && this.state.live) return this.#removed("Its container was removed.", 0);
+    if (facts === null && this.state.live) {
+      this.#look = null;
+      // Somebody removed it: where nothing is connected, the App makes it anew.
+      if ((await this.look()) === null) this.#removed("Its container was removed.", 0);
+      return;
+    }
     const how = howOf(facts, this.#wasHealthy);
     if (how.state === "healthy") this.#wasHealthy = true;
     const same = how.state === this.#how.state && how.restarts === this.#how.restarts;
@@ -210,18 +217,29 @@ export class Replica {
       stream.reset("refused", "this version is going away");
       return { reset: () => {} };
     }
-    const where = async () => (await this.look())?.address ?? null;
-    const upstream = { where, port, agent: this.#agent };
+    const upstream = { where: () => this.#where(), port, agent: this.#agent };
     return head.upgrade
       ? proxySocket(upstream, stream, head)
       : proxyRequest(upstream, stream, head);
   }
+
+  /** Address of its container; the last one that was seen while the engine does not answer. */
+  async #where(): Promise<string | null> {
+    try {
+      const look = within(this.#parts.ports.clock, this.look(), FRESH_MS, "no answer");
+      this.#address = (await look)?.address ?? null;
+    } catch {
+      // A container runs on without its engine.
+    }
+    return this.#address;
+  }
 }
 
 function howOf(facts: AppFacts | null, wasHealthy: boolean): How {
-  const restarts = facts?.restarts ?? 0;
-  if (facts?.restarting) return { state: "restarting", restarts };
-  if (!facts?.running) return { state: "unhealthy", restarts };
+  if (facts === null) return { state: wasHealthy ? "unhealthy" : "starting", restarts: 0 };
+  const { restarts } = facts;
+  if (facts.restarting) return { state: "restarting", restarts };
+  if (!facts.running) return { state: "unhealthy", restarts };
   if (facts.health === null) return { state: wasHealthy ? "healthy" : "starting", restarts };
   const { status } = facts.health;
   return { state: status === "starting" && wasHealthy ? "restarting" : status, restarts };

@@ -211,7 +211,6 @@ function factsOf(found: Inspected): AppFacts {
     running,
     restarting: State.Restarting,
     restarts: (found as Inspected & { RestartCount?: number }).RestartCount ?? 0,
-    started_at: State.StartedAt,
     health: health
       ? { status: statusOf(health.Status), output: health.Log?.at(-1)?.Output.trim() ?? "" }
       : null,

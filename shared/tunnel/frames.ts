@@ -220,5 +220,7 @@ function checked<T>(schema: z.ZodType<T>, value: unknown): T {
   const result = schema.safeParse(value);
   if (result.success) return result.data;
   const issue = result.error.issues[0];
-  throw new FrameError(`${issue?.path.join(".") ?? ""}: ${issue?.message ?? "invalid"}`);
+  throw new FrameError(
+    `a head's ${issue?.path.join(".") || "kind"}: ${issue?.message ?? "invalid"}`,
+  );
 }

@@ -246,6 +246,20 @@ test("as many streams as the limit are open at once, and one more is refused", (
   assert.equal(edge.open(GET, deaf), null);
 });
 
+test("a head that the other end would not take is not sent, and leaves nothing open", () => {
+  const sent: Uint8Array[] = [];
+  const edge = new Tunnel({ send: (frame) => void sent.push(frame), room: () => null }, null);
+  const headers = (count: number) =>
+    Array.from({ length: count }, (_, i): [string, string] => [`x${i}`, ""]);
+  const ask = (count: number, name = "x") =>
+    edge.open({ ...GET, headers: [...headers(count), [name, ""]] }, deaf);
+  assert.ok(ask(1_999));
+  assert.throws(() => ask(2_000), /head/);
+  assert.ok(ask(0, "n".repeat(1_024)));
+  assert.throws(() => ask(0, "n".repeat(1_025)), /head/);
+  assert.deepEqual([edge.size, sent.length], [2, 2]);
+});
+
 test("an end that breaks the rules is told by a FrameError, not by a crash later", () => {
   const open = encodeFrame({ t: "open", stream: 1, head: POST });
   const fresh = () => {

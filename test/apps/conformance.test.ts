@@ -1,11 +1,15 @@
 /** An app behind the edge against the same app asked directly: bytes on sockets, on both ends. */
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
 import { after, before, suite, test } from "node:test";
-import { ALLOWED, type Outcome, OWN, WITHHELD } from "./allowed.ts";
+import { ALLOWED, type Outcome, OWN, tableOf, WITHHELD } from "./allowed.ts";
+import { ANSWERED } from "./answers.ts";
 import { CASE } from "./app.ts";
+import { type Case, HOST } from "./compose.ts";
 import { BROKEN, SMUGGLED } from "./hostile.ts";
-import { type Case, HOST, REQUESTS } from "./requests.ts";
+import { REQUESTS } from "./requests.ts";
 import { converse, readAnswer, type WireAnswer } from "./wire.ts";
 import { TunnelWorld } from "./world.ts";
 
@@ -18,7 +22,7 @@ suite("an app behind the edge", () => {
   after(() => world.close());
 
   const needed = new Set<string>();
-  for (const asked of REQUESTS)
+  for (const asked of [...REQUESTS, ...ANSWERED])
     test(`${asked.name}: the same as without the edge`, async () => {
       const direct = await exchange(world, world.app.port, asked);
       const edge = await exchange(world, world.port, asked);
@@ -35,6 +39,15 @@ suite("an app behind the edge", () => {
       ALLOWED.filter(({ what }) => !needed.has(what)).map(({ what }) => what),
       [],
     );
+  });
+
+  test("docs/web-apps.md shows every difference that is allowed", async () => {
+    const shown = await readFile(join(import.meta.dirname, "../../docs/web-apps.md"), "utf8");
+    const rows = shown
+      .split("\n")
+      .filter((line) => line.startsWith("| "))
+      .slice(2);
+    assert.deepEqual(rows, tableOf());
   });
 
   for (const [name, bytes] of SMUGGLED)

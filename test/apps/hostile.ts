@@ -1,5 +1,5 @@
 /** Requests that two servers might read in two ways, and answers that are none. */
-import { HOST } from "./requests.ts";
+import { HOST } from "./compose.ts";
 
 type Raw = readonly [name: string, bytes: string];
 

@@ -121,7 +121,6 @@ function container(state: ReplicaState): ConstructorParameters<typeof Replica>[1
     running: true,
     restarting: false,
     restarts: 0,
-    started_at: new Date().toISOString(),
     health: null,
     exit_code: null,
     oom: false,

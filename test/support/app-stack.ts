@@ -11,6 +11,7 @@ import type { ProjectView } from "../../shared/apps.ts";
 import { type BaseImage, makeBaseImage } from "./base-image.ts";
 import { readyDocker } from "./docker.ts";
 import { type Container, containers, engine } from "./engine.ts";
+import { imagesWith } from "./image-stack.ts";
 import { type Ran, run } from "./process.ts";
 import { openStack, type StackSettings, type TestStack } from "./stack.ts";
 import { until } from "./until.ts";
@@ -35,7 +36,8 @@ const PROGRAMS: Record<string, [type: string, script: string]> = {
     'wget -q -T 2 -O - "http://$QUERY_STRING/" && echo reached || echo nothing',
   ],
 };
-const SERVE =
+/** What the app runs. */
+export const SERVE =
   'echo "serving $VERSION"; echo "careful, $VERSION" >&2; echo "$VERSION" >/www/index.html; exec busybox httpd -f -p 80 -h /www';
 
 export type Answer = { status: number; headers: IncomingMessage["headers"]; body: Buffer };
@@ -66,22 +68,42 @@ export class AppStack {
     return project;
   }
 
+  /** Index of the agent with this name. */
+  indexOf(name: string | null | undefined): number {
+    const [, number] = /^local-(\d+)$/.exec(name ?? "") ?? [];
+    assert.ok(number, `"${name}" is no agent of this machine`);
+    return Number(number) - 1;
+  }
+
   /** Index of the only agent that serves the project. */
   async agentOf(project: TestProject): Promise<number> {
-    const { agents } = await project.view();
-    const [, number] = /^local-(\d+)$/.exec(agents.join()) ?? [];
-    assert.ok(number, `"${agents}" is no agent of this machine`);
-    return Number(number) - 1;
+    return this.indexOf((await project.view()).agents.join());
   }
 
   /** Lets no other agent begin anything new, until the answered function is called. */
   async only(agent: number): Promise<() => Promise<void>> {
     const others = (await this.stack.agents()).filter(({ name }) => name !== `local-${agent + 1}`);
-    const act = async (action: "drain" | "resume") => {
+    const act = async (action: "cordon" | "uncordon") => {
       for (const { agent: id } of others) await this.stack.actOnAgent(id, action);
     };
-    await act("drain");
-    return () => act("resume");
+    await act("cordon");
+    return () => act("uncordon");
+  }
+
+  /** Waits until so many agents can be given work. */
+  async connected(count: number): Promise<void> {
+    await until(`${count} connected agents`, async () => {
+      const agents = await this.stack.agents();
+      return agents.filter(({ status }) => status === "connected").length === count;
+    });
+  }
+
+  /** Takes the names of kept images away whose configuration holds the marker. */
+  async forget(marker: string): Promise<void> {
+    const names = (await imagesWith(marker)).flatMap((image) => image.split(/[ ,]/));
+    const kept = names.filter((name) => name.startsWith("railhead.local/app-"));
+    assert.notDeepEqual(kept, []);
+    for (const name of kept) await engine("DELETE", `/images/${name}`);
   }
 
   async close(): Promise<void> {

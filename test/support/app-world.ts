@@ -57,8 +57,9 @@ export type AppWorld = AsyncDisposable & {
   deploy(deploy: Deploy): Promise<Deployed>;
 };
 
-export async function appWorld(over: Partial<AppRecipeSettings> = {}): Promise<AppWorld> {
-  const docker = await dockerWorld();
+/** `socket`: of the engine, as the agent sees it. */
+export async function appWorld(socket?: string): Promise<AppWorld> {
+  const docker = await dockerWorld(socket === undefined ? {} : { socket });
   const base = await makeBaseImage();
   const edge = await appEdge();
   const root = await mkdtemp(join(tmpdir(), "railhead-apps-"));
@@ -70,7 +71,6 @@ export async function appWorld(over: Partial<AppRecipeSettings> = {}): Promise<A
     limits: { memory_bytes: 64 * MIB, cpus: 1, pids: 64 },
     network: null,
     traefik_network: null,
-    ...over,
   };
   const begin = async () => {
     const never = () => Promise.reject(new Error("nothing else is asked of the edge"));

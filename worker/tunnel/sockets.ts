@@ -10,6 +10,7 @@ import {
 const AHEAD_BYTES = 4 * 1024 * 1024;
 /** RFC 6455 section 7.4.1. */
 const GOING_AWAY = 1001;
+const ABNORMAL = 1006;
 const TOO_LARGE = 1009;
 const TRY_AGAIN = 1013;
 
@@ -41,7 +42,8 @@ export function bridge(socket: WebSocket, stream: TunnelStream): StreamEvents {
       });
   });
   socket.addEventListener("close", ({ code, reason }) => {
-    stream.close(sendable(code), reason).catch(ignoreReset);
+    if (code === ABNORMAL) stream.reset("cancelled", "the client was cut off");
+    else stream.close(sendable(code), reason).catch(ignoreReset);
     close(code, reason);
   });
   socket.addEventListener("error", () => stream.reset("cancelled", "the client's socket broke"));
