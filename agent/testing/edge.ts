@@ -39,6 +39,9 @@ export const TARGET: GoTarget = {
 type Result = Extract<AttemptUp, { t: "result" }>;
 type Upload = Extract<AttemptUp, { t: "upload" }> & { parts: Map<number, Buffer>; stored: boolean };
 
+/** Milliseconds for a build: enough for one that is broken off and taken up dozens of times on a busy machine. */
+const BUILD_MS = 10 * 60_000;
+
 /** One attempt as the Build would know it. */
 export class BuildSide {
   readonly held: Held;
@@ -137,7 +140,7 @@ export class TestEdge {
       ...held,
       target: options.target ?? TARGET,
       lease: build.lease,
-      deadline_ms: options.deadline_ms ?? 60_000,
+      deadline_ms: options.deadline_ms ?? BUILD_MS,
     });
     return build;
   }

@@ -15,7 +15,7 @@ import { processesOf } from "./processes.ts";
 
 const MAIN = join(import.meta.dirname, "../main.ts");
 /** Milliseconds for anything here to happen. */
-const PATIENCE_MS = 60_000;
+const PATIENCE_MS = 180_000;
 
 let folder: string;
 let state: string;
