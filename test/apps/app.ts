@@ -77,11 +77,6 @@ export class TestApp {
     return { seen: this.#seen.splice(0), faults };
   }
 
-  /** Connections that are open. */
-  get connections(): number {
-    return this.#connections.size;
-  }
-
   async close(): Promise<void> {
     this.#server.closeAllConnections();
     for (const socket of this.#connections) socket.destroy();

@@ -38,7 +38,7 @@ export const apps: Measure = {
         ...(await bodies(direct, edge, (quick ? 20 : 100) * MB)),
         ...(await beside(edge, (quick ? 20 : 100) * MB)),
         ...(await redeploys(world, edge)),
-        ...(await sockets(world, edge, quick ? 100 : 1_000)),
+        ...(await sockets(edge, quick ? 100 : 1_000)),
       ];
     } finally {
       for (const agent of agents) agent.destroy();
@@ -145,7 +145,7 @@ async function redeploys(world: TunnelWorld, edge: Way): Promise<Row[]> {
   ];
 }
 
-async function sockets(world: TunnelWorld, edge: Way, count: number): Promise<Row[]> {
+async function sockets(edge: Way, count: number): Promise<Row[]> {
   const before = (await memoryOf(process.pid)).now;
   const opened: WebSocket[] = [];
   const { ms } = await timed(async () => {
@@ -167,12 +167,10 @@ async function sockets(world: TunnelWorld, edge: Way, count: number): Promise<Ro
   const more = (await memoryOf(process.pid)).now - before;
   for (const socket of opened) socket.close();
   await Promise.all(opened.map((socket) => once(socket, "close")));
-  const open = world.app.connections;
   return [
     fact(`${count} WebSockets opened`, ms, " ms"),
     fact("one echo on each", echo.ms, " ms"),
     fact("memory for each, of client, agent and app", more / count / 1024, " KiB"),
-    fact("connections left at the app", open, ""),
   ];
 }
 

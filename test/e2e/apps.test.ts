@@ -102,7 +102,7 @@ describe("web apps", () => {
         assert.match((await buffer(events)).toString(), /data: second/);
       }
       const { asked, failures, versions } = await requests.stop();
-      assert.deepEqual(failures, [], `of ${asked}`);
+      assert.deepEqual(failures, {}, `of ${asked}. ${await world.cuts(shop)}`);
       assert.deepEqual([...versions].sort(), ["four", "one", "three", "two"]);
       await shop.drained();
       await shop.down();

@@ -1,7 +1,7 @@
 /** Railhead with web apps on it, deployed as people do: folders with a `.peroku.json`, the command line, requests by host name. */
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
-import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { Agent, type IncomingMessage, request } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -88,6 +88,15 @@ export class AppStack {
     };
     await act("cordon");
     return () => act("uncordon");
+  }
+
+  /** What agents said of sockets of this project that were cut. */
+  async cuts({ name }: TestProject): Promise<string> {
+    const logs = [0, 1, 2].map((agent) => readFile(this.stack.agentLog(agent), "utf8"));
+    const lines = (await Promise.all(logs)).join("").split("\n");
+    return lines
+      .filter((line) => line.includes(name) && /disconnected|refused|frame/.test(line))
+      .join("\n");
   }
 
   /** Waits until so many agents can be given work. */
@@ -267,24 +276,27 @@ export async function openAppStack(settings: Partial<StackSettings> = {}): Promi
 }
 
 export type Load = {
-  /** Ends it; how many requests there were, and what became of those that did not answer 200. */
-  stop(): Promise<{ asked: number; failures: string[]; versions: Set<string> }>;
+  /** Ends it; how many requests there were, and what became of how many that did not answer 200. */
+  stop(): Promise<{ asked: number; failures: Record<string, number>; versions: Set<string> }>;
 };
 
 /** Asks for the app so many times a second, whatever becomes of it. */
 export function load(project: TestProject, per_second: number): Load {
   const agent = new Agent({ keepAlive: true });
   const over = new AbortController();
-  const failures: string[] = [];
+  const failures: Record<string, number> = {};
+  const failed = (what: string) => {
+    failures[what] = (failures[what] ?? 0) + 1;
+  };
   const versions = new Set<string>();
   const asked: Promise<void>[] = [];
   const ask = async () => {
     try {
       const { status, body } = await project.ask("/", { agent });
       if (status === 200) versions.add(body.toString().trim());
-      else failures.push(`${status} ${body.toString().slice(0, 500)}`);
+      else failed(`${status} ${body.toString().slice(0, 500)}`);
     } catch (error) {
-      failures.push(String(error));
+      failed(String(error));
     }
   };
   const running = (async () => {
