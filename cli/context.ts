@@ -28,14 +28,14 @@ export type ContextFile = {
 export async function locateDockerfile(folder: string, given: string | undefined): Promise<string> {
   const path = given === undefined ? join(folder, "Dockerfile") : resolve(given);
   const name = relative(folder, path).split(sep).join("/");
+  const found = await lstat(path).catch(() => null);
+  if (found === null)
+    throw new CliError(`There is no ${path}. Name the Dockerfile with --file.`, EXIT.usage);
   if (name === "" || name.split("/")[0] === "..")
     throw new CliError(
       `${given} lies outside of ${folder}: it must be part of the context.`,
       EXIT.usage,
     );
-  const found = await lstat(path).catch(() => null);
-  if (found === null)
-    throw new CliError(`There is no ${path}. Name the Dockerfile with --file.`, EXIT.usage);
   return name;
 }
 

@@ -9,9 +9,11 @@ import { duration, StatusLine, say } from "./terminal.ts";
 
 /** Milliseconds between rewrites of the status line. */
 const STATUS_MS = 250;
+/** What ends us, and not the build. */
+const SIGNALS = ["SIGINT", "SIGTERM"] as const;
 
 /**
- * Follows build `id`; its record when it has ended. An interrupt leaves it to go on, and ends the process with `later`,
+ * Follows build `id`; its record when it has ended. A signal leaves it to go on, and ends the process with `later`,
  * lines about what is then to do besides.
  */
 export async function followToEnd(
@@ -25,9 +27,9 @@ export async function followToEnd(
     );
     process.exit(EXIT.interrupted);
   };
-  process.once("SIGINT", detach);
+  for (const signal of SIGNALS) process.once(signal, detach);
   await showLog(client, id);
-  process.off("SIGINT", detach);
+  for (const signal of SIGNALS) process.off(signal, detach);
   return client.build(id);
 }
 
