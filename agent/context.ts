@@ -67,8 +67,8 @@ export class Context implements RecipeContext {
     await this.#parts.spool.room(this.signal);
   }
 
-  redact(secrets: readonly string[]): void {
-    this.#parts.redactor.add(secrets);
+  rename(names: ReadonlyMap<string, string>): void {
+    this.#parts.redactor.rename(names);
   }
 
   async run(spec: ContainerSpec): Promise<Ran> {

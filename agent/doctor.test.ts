@@ -91,6 +91,18 @@ test("a home is told apart that is there, that can be made, and that cannot", as
   remove();
 });
 
+test("an image that several recipes need is looked at once", async () => {
+  const { home, remove } = testHome();
+  const identity = { error: "not registered" };
+  const images = ["railhead/go:1", "railhead/go:1"];
+  const seen = await look({ home, docker: emptyEngine(), images, identity });
+  assert.deepEqual(
+    seen.images.map(({ image }) => image),
+    ["railhead/go:1"],
+  );
+  remove();
+});
+
 test("findings are one line each, and advice stands below its finding", () => {
   const text = showFindings(diagnose({ ...GOOD, edge: { error: "ECONNREFUSED" } }, SETTINGS));
   assert.match(text, /^ok {4}home/m);

@@ -57,7 +57,7 @@ export async function look(parts: {
     "error" in facts
       ? []
       : await Promise.all(
-          parts.images.map(async (image) => ({
+          [...new Set(parts.images)].map(async (image) => ({
             image,
             id: await docker.imageId(image).catch(() => null),
           })),
@@ -84,7 +84,7 @@ async function stateOf(folder: string): Promise<FolderState> {
   }
 }
 
-async function lookAtEdge({ url, agent }: Identity): Promise<NonNullable<Seen["edge"]>> {
+export async function lookAtEdge({ url, agent }: Identity): Promise<NonNullable<Seen["edge"]>> {
   const asking = edgeUrl(url, "agent/nonce");
   asking.searchParams.set("agent", agent);
   const edgeClock = new EdgeClock(clock);

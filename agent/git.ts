@@ -1,6 +1,7 @@
 /** How git runs in containers with a network, and what its words mean to users. */
 import { isLoopback } from "../shared/remotes.ts";
 import type { Network } from "./docker/contracts.ts";
+import { sentence } from "./text.ts";
 
 /** The name of a git host as users write it, and where this agent's operator says that it is. */
 export type GitHost = { remote: string; base: string };
@@ -58,31 +59,49 @@ function gitConfig(hosts: readonly GitHost[], network: Network): string {
   return `${lines.join("\n")}\n`;
 }
 
-const ADVICE: [RegExp, string][] = [
+/**
+ * What users are shown in place of where the operator says that hosts are: base URLs, and how curl and Go name the
+ * machine of one.
+ */
+export function publicNames(hosts: readonly GitHost[]): Map<string, string> {
+  const names = new Map<string, string>();
+  for (const { remote, base } of hosts) {
+    if (base === `https://${remote}`) continue;
+    const { protocol, hostname, port } = new URL(base);
+    names.set(base, `https://${remote}`);
+    names.set(`${hostname} port ${port || (protocol === "http:" ? 80 : 443)}`, remote);
+    names.set(`host: ${hostname}`, `host: ${remote}`);
+    if (port !== "") names.set(`${hostname}:${port}`, remote);
+  }
+  return names;
+}
+
+/** What to do about words like these. */
+export type Advice = readonly (readonly [RegExp, string])[];
+
+/** How git and curl say that a host does not answer, or not as it should. */
+export const UNREACHABLE =
+  /Could not resolve|Failed to connect|timed out|Connection re|returned error: 5\d\d/i;
+
+const ADVICE: Advice = [
   [
     /Authentication failed|could not read Username|returned error: 40[13]/,
     "Check that the token may read the repository and is still valid.",
   ],
   [/returned error: 30\d/, "The git host redirects: ask for the repository by its present name."],
   [/not found|returned error: 404/i, "Check the repository's name."],
-  [
-    /Could not resolve|Failed to connect|timed out|Connection re|returned error: 5\d\d/i,
-    "The git host could not be reached from the agent: try again later.",
-  ],
+  [UNREACHABLE, "The git host could not be reached from the agent: try again later."],
 ];
 
-/** Of what a git printed last, why it failed, in the hosts' own names. */
-export function gitWords(tail: readonly string[], hosts: readonly GitHost[]): string {
+/** Of what a git printed last, why it failed. */
+export function gitWords(tail: readonly string[]): string {
   const said = tail.filter((line) => /^(?:fatal|error|remote|curl): /.test(line));
-  const words = said.at(-1) ?? tail.at(-1) ?? "git said nothing";
-  return hosts
-    .reduce((text, { remote, base }) => text.replaceAll(base, `https://${remote}`), words)
-    .slice(0, QUOTE_CHARS);
+  return (said.at(-1) ?? tail.at(-1) ?? "git said nothing").slice(0, QUOTE_CHARS);
 }
 
 /** The same, and what to do next. */
-export function gitSentence(tail: readonly string[], hosts: readonly GitHost[]): string {
-  const words = gitWords(tail, hosts);
-  const advice = ADVICE.find(([pattern]) => pattern.test(words))?.[1];
-  return advice ? `${words} ${advice}` : words;
+export function gitSentence(tail: readonly string[], advice = ADVICE): string {
+  const words = gitWords(tail);
+  const fitting = advice.find(([pattern]) => pattern.test(words))?.[1];
+  return fitting ? `${sentence(words)} ${fitting}` : sentence(words);
 }

@@ -10,7 +10,7 @@ import { APPS_FOLDER, AppHost } from "./apps/host.ts";
 import { type AgentSettings, homeFolder, loadSettings } from "./config.ts";
 import type { DockerHost } from "./docker/contracts.ts";
 import { dockerHost } from "./docker/index.ts";
-import { diagnose, look, showFindings } from "./doctor.ts";
+import { diagnose, look, lookAtEdge, showFindings } from "./doctor.ts";
 import { AgentExit, EXIT, messageOf } from "./errors.ts";
 import { IDENTITY_FILE, type Identity, loadIdentity } from "./identity.ts";
 import { lock } from "./lock.ts";
@@ -159,7 +159,8 @@ program
   .description("remove all that this agent has on the host: containers, caches, network, identity")
   .action(async () => {
     const home = homeOf();
-    const { agent, name } = await loadIdentity(home);
+    const identity = await loadIdentity(home);
+    const { agent, name, url } = identity;
     const held = await lock(
       home,
       `End it first, with SIGTERM or "railhead agents drain ${agent}"; then retire it.`,
@@ -168,8 +169,9 @@ program
     for (const left of ["attempts", "go", "disks", "images", APPS_FOLDER, IDENTITY_FILE])
       await rm(join(home, left), { recursive: true, force: true });
     held.close();
+    const away = "error" in (await lookAtEdge(identity));
     print(
-      `Nothing of ${name} is left here. Remove it at the edge too: railhead agents remove ${agent}`,
+      `Nothing of ${name} is left here. ${away ? `The edge at ${url} does not answer: if it is to run again, remove the agent there then` : "Remove it at the edge too"}: railhead agents remove ${agent}`,
     );
   });
 

@@ -30,6 +30,22 @@ test("a secret is taken out in every form that programs print", () => {
   }
 });
 
+test("an operator's address is shown by its public name, the longest first, and is no place to cut", () => {
+  const made = redactor();
+  made.rename(
+    new Map([
+      ["http://127.0.0.1:39", "https://one.example"],
+      ["http://127.0.0.1:3977", "https://two.example"],
+    ]),
+  );
+  assert.equal(
+    made.text("'http://127.0.0.1:3977/a/' http://127.0.0.1:39/b"),
+    "'https://two.example/a/' https://one.example/b",
+  );
+  assert.deepEqual(made.find("at http://127.0.0.1:39/b"), [{ from: 3, to: 22 }]);
+  assert.equal(made.longest, "http://127.0.0.1:3977".length);
+});
+
 test("base64 of a secret inside a longer text is taken out at every alignment", () => {
   for (const prefix of ["", "u", "us", "user:"])
     for (const encoding of ["base64", "base64url"] as const) {

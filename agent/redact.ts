@@ -1,6 +1,7 @@
 /**
- * Takes secrets out of log text: as they are, and in the forms in which programs print them (base64 at any
- * alignment, URL-, JSON- and Go-escaped). Overlapping findings become one mark.
+ * What log text must not show. Secrets are taken out, as they are and in the forms in which programs print them (base64
+ * at any alignment, URL-, JSON- and Go-escaped); overlapping findings become one mark. Names take the place of the
+ * operator's own addresses.
  */
 
 export const MARK = "***";
@@ -11,6 +12,8 @@ export type Span = { from: number; to: number };
 
 export class Redactor {
   #needles: string[] = [];
+  /** What stands for a word: the longest word first. */
+  #names: [word: string, name: string][] = [];
   #longest = 0;
 
   /** Characters of the longest form: a cut in a line must look this far ahead. */
@@ -24,36 +27,58 @@ export class Redactor {
     for (const line of secrets.flatMap((secret) => secret.split(/[\r\n]+/)))
       if (line.length >= MIN_CHARS) for (const form of forms(line)) all.add(form);
     this.#needles = [...all];
-    this.#longest = Math.max(0, ...this.#needles.map((needle) => needle.length));
+    this.#measure();
   }
 
-  /** Where `text` shows a secret: ascending, merged where they touch. */
+  /** Puts a name for each of these words in everything from now on. */
+  rename(names: ReadonlyMap<string, string>): void {
+    const all = new Map([...this.#names, ...names]);
+    this.#names = [...all].sort(([a], [b]) => b.length - a.length);
+    this.#measure();
+  }
+
+  #measure(): void {
+    this.#longest = Math.max(0, ...this.#words.map((word) => word.length));
+  }
+
+  get #words(): string[] {
+    return [...this.#needles, ...this.#names.map(([word]) => word)];
+  }
+
+  /** Where `text` must not be cut: ascending, merged where they touch. */
   find(text: string): Span[] {
-    const spans: Span[] = [];
-    for (const needle of this.#needles)
-      for (let at = text.indexOf(needle); at !== -1; at = text.indexOf(needle, at + 1))
-        spans.push({ from: at, to: at + needle.length });
-    spans.sort((a, b) => a.from - b.from);
-    const merged: Span[] = [];
-    for (const span of spans) {
-      const last = merged.at(-1);
-      if (last && span.from <= last.to) last.to = Math.max(last.to, span.to);
-      else merged.push(span);
-    }
-    return merged;
+    return spansOf(this.#words, text);
   }
 
   text(text: string): string {
-    const spans = this.find(text);
-    if (spans.length === 0) return text;
+    const spans = spansOf(this.#needles, text);
     let out = "";
     let at = 0;
     for (const span of spans) {
       out += text.slice(at, span.from) + MARK;
       at = span.to;
     }
-    return out + text.slice(at);
+    return this.#names.reduce(
+      (shown, [word, name]) => shown.replaceAll(word, () => name),
+      out + text.slice(at),
+    );
   }
+}
+
+/** Where `text` shows one of these: ascending, merged where they touch. */
+function spansOf(needles: readonly string[], text: string): Span[] {
+  const spans: Span[] = [];
+  for (const needle of needles)
+    for (let at = text.indexOf(needle); at !== -1; at = text.indexOf(needle, at + 1))
+      spans.push({ from: at, to: at + needle.length });
+  spans.sort((a, b) => a.from - b.from);
+  const merged: Span[] = [];
+  for (const span of spans) {
+    const last = merged.at(-1);
+    if (last && span.from <= last.to) last.to = Math.max(last.to, span.to);
+    else merged.push(span);
+  }
+  return merged;
 }
 
 /** Members of a credential that say who, or which, it is. */

@@ -42,6 +42,11 @@ function picture(char: string): string {
   return code === 0x7f ? DELETE_PICTURE : REPLACEMENT;
 }
 
+/** Text with a full stop behind it, where it has no end of its own. */
+export function sentence(text: string): string {
+  return /[.!?:…]$/.test(text) ? text : `${text}.`;
+}
+
 /** What a terminal would still show of a line that a progress bar wrote over: the last state that is not empty. */
 export function lastState(line: Buffer): Buffer {
   let end = line.length;

@@ -238,7 +238,25 @@ describe("fetching a repository", { concurrency: false }, () => {
     });
     await built({ path: "ada/nowhere", commit }, ({ failure }) => {
       assert.equal(failure?.class, "clone_error");
+      assert.match(
+        failure?.message ?? "",
+        /'https:\/\/git\.example\/ada\/nowhere\.git\/' not found\. Check the repository's name\.$/,
+      );
     });
+  });
+
+  test("tells of git hosts by their names, and never where the operator has them", async () => {
+    const part = submodule("../nowhere.git", library);
+    const commit = await one("ada/part-missing", { ...spy, ...part });
+    for (const request of [
+      { path: "ada/nowhere", commit },
+      { path: "ada/part-missing", commit },
+    ])
+      await built(request, (ended) => {
+        assert.match(output(ended), /https:\/\/git\.example\/ada\/nowhere/);
+        const told = JSON.stringify([ended.log, ended.failure?.message]);
+        assert.equal(told.includes(world.git.url), false, told);
+      });
   });
 
   test("warns of files that Git LFS keeps", async () => {

@@ -6,8 +6,16 @@ import { firstFile } from "./archive.ts";
 import { type Mount, workspaceVolume } from "./docker/contracts.ts";
 import { ownerLabels } from "./docker/labels.ts";
 import { FETCH_EXIT, fetchScript, RESULT_FILE } from "./fetch-script.ts";
-import { fetchNetwork, type GitHost, gitEnvironment, gitSentence, gitWords } from "./git.ts";
+import {
+  fetchNetwork,
+  type GitHost,
+  gitEnvironment,
+  gitSentence,
+  gitWords,
+  publicNames,
+} from "./git.ts";
 import { type RecipeContext, RecipeFailure } from "./recipes/contracts.ts";
+import { sentence } from "./text.ts";
 
 /** Where the workspace volume is mounted, in every container of an attempt. */
 export const WORKSPACE = "/build";
@@ -70,7 +78,7 @@ export function checkoutFolder(source: Pick<Source, "remote" | "path">): string 
  * @throws RecipeFailure no_such_version, clone_error; what `context.run` throws
  */
 export async function fetchSource(
-  context: Pick<RecipeContext, "docker" | "owner" | "limits" | "run">,
+  context: Pick<RecipeContext, "docker" | "owner" | "limits" | "rename" | "run">,
   source: Source,
   step: Step,
 ): Promise<Fetched> {
@@ -83,6 +91,7 @@ export async function fetchSource(
     labels: ownerLabels(owner),
     bytes: limits.disk_bytes,
   });
+  context.rename(publicNames([source]));
   const { credentials } = source;
   const { exit, handle, tail } = await context.run({
     phase: "fetch",
@@ -168,12 +177,12 @@ function cloneFailure(code: number, tail: string[], source: Source): RecipeFailu
   if (code === FETCH_EXIT.no_such_commit)
     return new RecipeFailure(
       "no_such_version",
-      `The commit ${source.commit} is not in the repository any more: ${gitWords(tail, [source])}.`,
+      `The commit ${source.commit} is not in the repository any more: ${sentence(gitWords(tail))}`,
     );
   const full = fullDisk(tail);
   if (full !== null) return full;
   const what = code === FETCH_EXIT.submodule ? "A submodule could not be fetched: " : "";
-  return new RecipeFailure("clone_error", `${what}${gitSentence(tail, [source])}`);
+  return new RecipeFailure("clone_error", `${what}${gitSentence(tail)}`);
 }
 
 /** When the sources that are fetched are too many for the workspace. */

@@ -115,6 +115,11 @@ describe("a folder as a build context", () => {
     const usage = (pattern: RegExp) => (error: unknown) =>
       error instanceof CliError && error.status === EXIT.usage && pattern.test(error.message);
     await assert.rejects(locateDockerfile(folder, undefined), usage(/--file/));
+    await assert.rejects(
+      locateDockerfile(folder, join(root, "none")),
+      usage(/There is no .*none\./),
+    );
+    await writeFile(join(root, "Dockerfile"), "");
     await assert.rejects(locateDockerfile(folder, join(root, "Dockerfile")), usage(/outside/));
     await writeFile(join(folder, "other"), "");
     assert.equal(await locateDockerfile(folder, join(folder, "other")), "other");

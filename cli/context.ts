@@ -32,13 +32,13 @@ export async function locateDockerfile(
 ): Promise<string> {
   const path = given === undefined ? join(folder, "Dockerfile") : resolve(given);
   const name = relative(folder, path).split(sep).join("/");
+  const found = await lstat(path).catch(() => null);
+  if (found === null) throw new CliError(`There is no ${path}. ${hint}`, EXIT.usage);
   if (name === "" || name.split("/")[0] === "..")
     throw new CliError(
       `${given} lies outside of ${folder}: it must be part of the context.`,
       EXIT.usage,
     );
-  const found = await lstat(path).catch(() => null);
-  if (found === null) throw new CliError(`There is no ${path}. ${hint}`, EXIT.usage);
   return name;
 }
 
@@ -98,7 +98,9 @@ export async function sendContext<T>(
   });
   try {
     const answer = await post(body);
-    status.say(`Sent ${files.length} entries of ${folder}, ${size(sent)}.`);
+    status.say(
+      `Sent ${files.length} ${files.length === 1 ? "entry" : "entries"} of ${folder}, ${size(sent)}.`,
+    );
     return answer;
   } finally {
     status.end();

@@ -9,15 +9,17 @@ import { duration, StatusLine, say } from "./terminal.ts";
 
 /** Milliseconds between rewrites of the status line. */
 const STATUS_MS = 250;
+/** What ends us, and not the build. */
+const SIGNALS = ["SIGINT", "SIGTERM"] as const;
 
 export type Following = {
-  /** What is said to whoever leaves it by an interrupt. */
+  /** What is said to whoever leaves it by a signal. */
   farewell?: string;
   /** Where the log goes: stderr leaves stdout to the result. */
   to?: "stdout" | "stderr";
 };
 
-/** Follows build `id`; its record when it has ended. An interrupt leaves it to go on, and ends the process. */
+/** Follows build `id`; its record when it has ended. A signal leaves it to go on, and ends the process. */
 export async function followToEnd(
   client: EdgeClient,
   id: string,
@@ -27,9 +29,9 @@ export async function followToEnd(
     say(`\n${farewell}`);
     process.exit(EXIT.interrupted);
   };
-  process.once("SIGINT", detach);
+  for (const signal of SIGNALS) process.once(signal, detach);
   await showLog(client, id, to);
-  process.off("SIGINT", detach);
+  for (const signal of SIGNALS) process.off(signal, detach);
   return client.build(id);
 }
 

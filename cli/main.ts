@@ -72,7 +72,10 @@ program
     "send a folder as a build context, follow the build, and print the digest of what was pushed",
   )
   .argument("<folder>", "the build context, less what its .dockerignore names")
-  .requiredOption("-t, --tag <image>", "what to push it as: [registry/]namespace/name[:tag]")
+  .option(
+    "-t, --tag <image>",
+    "what to push it as: [registry/]namespace/name[:tag] (with --no-push, the folder's name)",
+  )
   .option("-f, --file <file>", "the Dockerfile (<folder>/Dockerfile)")
   .option(
     "--build-arg <name=value>",

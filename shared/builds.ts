@@ -114,7 +114,7 @@ export const buildRecordSchema = z.object({
     running_ms: z.number().nullable(),
     phases: z.record(z.string(), z.number()),
   }),
-  /** URL of the thing that was asked for. */
+  /** URL of the thing that was asked for: it is there when the build has succeeded. */
   artifact: z.string(),
   artifacts: z.array(artifactSchema),
   log: z.string(),

@@ -29,13 +29,13 @@ test("what it cannot mean is named, never left out", () => {
   for (const [text, why] of [
     ["", /^it is no JSON$/],
     ["[", /^it is no JSON$/],
-    ["[]", /^it: /],
-    ["{}", /^builds: /],
-    [many, /^builds: /],
+    ["[]", /expected object/],
+    ["{}", /^"builds" is missing$/],
+    [many, /^"builds" is refused: /],
     ['{"builds": ["linux/vax"]}', /^builds\.0 is neither a platform/],
     [
       '{"builds": ["linux/amd64", {"platform": "linux/amd64", "make": "x"}]}',
-      /^builds\.1: .*"make"/,
+      /^"builds\.1" is refused: .*"make"/,
     ],
     ['{"builds": [{"platform": "linux/amd64", "target": "-C /"}]}', /^builds\.0 is neither/],
     ['{"builds": [{"erlang": "27; id"}]}', /^builds\.0 is neither/],

@@ -1,12 +1,13 @@
 /**
  * `.railhead.json`, at the top of a repository: what is built of each new tag.
  *
- *     {"builds": ["linux/amd64", {"platform": "linux/arm64", "target": "dist"}, "erlang", {"erlang": "27"}]}
+ *     {"builds": ["linux/amd64", {"platform": "linux/arm64", "target": "dist"}, "erlang"]}
  */
 import * as z from "zod";
 import { erlSchema, followSchema } from "./recipes/erlang.ts";
 import { goTargetSchema } from "./recipes/go.ts";
 import { GO_PLATFORMS } from "./recipes/go-platforms.ts";
+import { refusedMember } from "./refused-member.ts";
 
 export const RAILHEAD_FILE = ".railhead.json";
 /** Builds that one tag may start. */
@@ -69,5 +70,5 @@ export function parseRailheadFile(text: string): { wishes: Wish[] } | { error: s
     return {
       error: `${at} is neither a platform such as "linux/amd64", {"platform": …, "target": …}, "erlang" nor {"erlang": "27", "full_name": "namespace/name"}`,
     };
-  return { error: `${at === "" ? "it" : at}: ${issue?.message ?? "not what is expected"}` };
+  return { error: refusedMember(parsed.error).text };
 }

@@ -9,6 +9,7 @@ import { methodNotAllowed } from "hono/method-not-allowed";
 import type * as z from "zod";
 import { BODY_BYTES } from "../shared/limits.ts";
 import { Problem, type ProblemCode } from "../shared/problem.ts";
+import { refusedMember } from "../shared/refused-member.ts";
 import type { AppEnv } from "./app-env.ts";
 import { readConfig } from "./config.ts";
 import { respond, respondWithError } from "./respond.ts";
@@ -75,12 +76,10 @@ function defaultHook(
   result: { target: string } & ({ success: true } | { success: false; error: z.ZodError }),
 ): void {
   if (result.success) return;
-  const issue = result.error.issues[0];
-  const member = issue?.path.join(".") ?? "";
-  const message = issue?.message ?? "it is not what is expected here";
+  const { member, text } = refusedMember(result.error);
   throw new Problem(
     CODE_OF_TARGET[result.target] ?? "bad_body",
-    member === "" ? `The request is refused: ${message}.` : `"${member}" is refused: ${message}.`,
+    member === "" ? `The request is refused: ${text}.` : `${text}.`,
     { members: member === "" ? {} : { member } },
   );
 }

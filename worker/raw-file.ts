@@ -18,6 +18,11 @@ const GITHUB_RAW = "https://raw.githubusercontent.com";
 
 const FOLDER: Record<Forge, string> = { github: "raw", gitlab: "-/raw", gitea: "raw/commit" };
 
+/** Where below a repository's address the file lies. */
+export function rawFilePath(forge: Forge, commit: string, file: string): string {
+  return `${FOLDER[forge]}/${commit}/${file}`;
+}
+
 /** Reads `file`, at the top of the repository, as it is in `commit`. No credential is sent. */
 export async function readRawFile(
   forge: Forge,
@@ -26,7 +31,7 @@ export async function readRawFile(
   commit: string,
   file: string,
 ): Promise<RawFile> {
-  const url = new URL(`${base}/${path.join("/")}/${FOLDER[forge]}/${commit}/${file}`);
+  const url = new URL(`${base}/${path.join("/")}/${rawFilePath(forge, commit, file)}`);
   const bounds = url.origin === GITHUB ? { ...BOUNDS, origins: [GITHUB_RAW] } : BOUNDS;
   try {
     const init = { headers: { "user-agent": "railhead", accept: "text/plain, */*" } };

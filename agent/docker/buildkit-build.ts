@@ -20,6 +20,9 @@ import type { Ledger } from "./ledger.ts";
 
 /** `id` of what it traces. */
 const TRACE = "moby.buildkit.trace";
+/** What it puts before the words about a Dockerfile that it cannot make sense of. */
+const PREAMBLE =
+  /^failed to solve with frontend dockerfile\.v0: (?:failed to create LLB definition: )?/;
 
 export async function* buildKitEvents(
   engine: Engine,
@@ -44,7 +47,7 @@ export async function* buildKitEvents(
           yield { kind: "output", chunk };
       if (said.error === undefined) continue;
       for (const chunk of lines.end()) yield { kind: "output", chunk };
-      yield { kind: "failed", message: said.error };
+      yield { kind: "failed", message: said.error.replace(PREAMBLE, "") };
     }
     signal.throwIfAborted();
     await ledger.note(owner, { t: "ended" });
@@ -53,7 +56,7 @@ export async function* buildKitEvents(
     if (!(error instanceof DockerError) || error.said === null || error.status === null)
       throw error;
     await ledger.note(owner, { t: "ended" });
-    yield { kind: "failed", message: error.said };
+    yield { kind: "failed", message: error.said.replace(PREAMBLE, "") };
   } finally {
     connection.destroy();
   }

@@ -142,6 +142,8 @@ test("a secret that was not given fails the step that wants it, with the builder
   const owner = world.owner();
   const line = "RUN --mount=type=secret,id=missing,required=true true";
   assert.match((await build(owner, [line])).failed ?? "", /secret missing.* not found/);
+  // Without what the engine says of its own insides.
+  assert.match((await build(owner, ["RUNN true"])).failed ?? "", /^dockerfile parse error/);
   await world.host.clean(owner);
 });
 

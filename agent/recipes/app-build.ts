@@ -57,7 +57,6 @@ export class AppBuild {
   async make(): Promise<Outcome> {
     const { owner, target } = this.#context;
     using _claim = this.#apps.claim(target);
-    this.#context.redact([this.#credential.serve]);
     const { images } = await this.#context.phase("context", () => this.#prepare());
     const image = await this.#context.phase("build", () => this.#image(images));
     const candidate = this.#candidate(image);

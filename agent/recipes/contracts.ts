@@ -54,8 +54,8 @@ export interface RecipeContext<T extends Target = Target> {
     msg: string,
     extra?: { level?: AgentEntry["level"]; fields?: NonNullable<AgentEntry["fields"]> },
   ): Promise<void>;
-  /** Words that must not appear in the log; effective for everything appended afterwards. */
-  redact(secrets: readonly string[]): void;
+  /** What the log, tails and the reason show in place of each of these words, from now on. */
+  rename(names: ReadonlyMap<string, string>): void;
   /**
    * Journals the phase, then creates, starts (or adopts, when the agent was restarted in it) the container,
    * spools its output as entries and settles with its end. Throws RecipeFailure for kills and out of memory.

@@ -46,7 +46,7 @@ export class ErlangBuild {
     if (system === null)
       throw new RecipeFailure(
         "no_build_system",
-        `Unknown build system in project ${this.#fullName}`,
+        `Unknown build system in project ${this.#fullName}. It has no coonfig.json, enot_config.json or rebar.config, nor an erlang.mk with its Makefile.`,
       );
     const made = await this.#compile({ ...fetched, system }, resolved, erl);
     return { made: [made], repositories: [] };

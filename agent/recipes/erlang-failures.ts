@@ -1,5 +1,6 @@
 /** What a failed Erlang build's last lines mean: a class that clients switch on, and a sentence that says what to do. */
 import type { EndClass } from "../../shared/builds.ts";
+import { sentence } from "../text.ts";
 import { DISK_FULL } from "../workspace.ts";
 import { RecipeFailure } from "./contracts.ts";
 import { BUILD_EXIT, COMPILING } from "./erlang-scripts.ts";
@@ -89,6 +90,5 @@ function lastWords(lines: readonly string[]): string | null {
 
 function quote(line: string): string {
   const text = line.trim();
-  const cut = text.length > QUOTE_CHARS ? `${text.slice(0, QUOTE_CHARS)}…` : text;
-  return /[.!?:…]$/.test(cut) ? cut : `${cut}.`;
+  return sentence(text.length > QUOTE_CHARS ? `${text.slice(0, QUOTE_CHARS)}…` : text);
 }

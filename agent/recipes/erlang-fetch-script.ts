@@ -168,7 +168,7 @@ get() { git fetch -q --depth 1 --no-tags -- "$url" "$1" 2>$errors; }
 missing() { grep -Eqi "find remote ref|not our ref|unadvertised object|remote did not send" $errors; }
 
 tag() { get "+refs/tags/$ref:refs/tags/$ref"; }
-branch() { get "+refs/heads/$ref:refs/remotes/origin/$ref"; }
+branch() { get "+refs/heads/$ref:refs/remotes/origin/$ref" && fact "$number.branch" "the branch $ref"; }
 commit() {
   case $ref in *[!0-9a-f]*) return 1 ;; esac
   case \${#ref} in
@@ -182,7 +182,7 @@ from_git() { # url kind ref
   url=$1 ref=$3 tip=FETCH_HEAD
   git init -q --template= . || exit 70
   git remote add origin "$url" || exit 70
-  if [ "$ref" = - ]; then get HEAD
+  if [ "$ref" = - ]; then get HEAD && fact "$number.branch" "the default branch"
   elif [ "$2" = any ]; then tag || { missing && branch; } || { missing && commit; }
   else "$2"
   fi || { if missing; then give_up ${DEPENDENCY_EXIT.no_such_ref}; fi; give_up ${DEPENDENCY_EXIT.fetch}; }

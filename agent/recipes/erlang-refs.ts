@@ -6,7 +6,7 @@ import { exactTag, latestTag, nearestTags, type Ref } from "../../shared/version
 import { firstFile } from "../archive.ts";
 import { DockerError, workspaceVolume } from "../docker/contracts.ts";
 import { ownerLabels } from "../docker/labels.ts";
-import { fetchNetwork, gitEnvironment, gitSentence } from "../git.ts";
+import { fetchNetwork, gitEnvironment, gitSentence, publicNames } from "../git.ts";
 import { WORKSPACE } from "../workspace.ts";
 import { type RecipeContext, RecipeFailure } from "./contracts.ts";
 import type { ErlangSettings, ResolvedRef } from "./erlang-contracts.ts";
@@ -51,6 +51,7 @@ async function list(
     labels: ownerLabels(owner),
     bytes: limits.disk_bytes,
   });
+  context.rename(publicNames([host]));
   const { exit, handle, tail } = await context.run({
     phase: "resolve",
     image: fetchImage(images),
@@ -62,7 +63,7 @@ async function list(
     limits,
     stdin: null,
   });
-  if (exit.code !== 0) throw new RecipeFailure("clone_error", gitSentence(tail, [host]));
+  if (exit.code !== 0) throw new RecipeFailure("clone_error", gitSentence(tail));
   try {
     const refs = await firstFile(await handle.get(REFS_FILE, REFS_BYTES), REFS_BYTES);
     return refs.toString("utf8");

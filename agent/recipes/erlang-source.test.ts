@@ -110,9 +110,9 @@ describe("the sources of an Erlang package", { concurrency: 2 }, () => {
 
   /** The same, of which the fetch must fail. */
   async function failed(path: string, files: Record<string, RepositoryFile>) {
-    const { failure } = await packageOf(path, files);
+    const { failure, log } = await packageOf(path, files);
     assert.ok(failure, `${path} failed`);
-    return { class: failure.class, reason: failure.message };
+    return { class: failure.class, reason: failure.message, log: JSON.stringify(log) };
   }
 
   /** What a shell in the workspace prints. */
@@ -161,7 +161,29 @@ describe("the sources of an Erlang package", { concurrency: 2 }, () => {
     assert.equal(nowhere.failure?.class, "clone_error");
     assert.match(
       nowhere.failure?.message ?? "",
-      /https:\/\/git\.example\/ada\/nowhere\.git.*not found/,
+      /https:\/\/git\.example\/ada\/nowhere\.git.*not found\. Check/,
+    );
+    assert.equal(JSON.stringify(nowhere.log).includes(world.git.url), false);
+  });
+
+  test("a branch is taken as it is now, and the log warns that it may be another later", async () => {
+    const deps: string[] = [];
+    const warnings: string[] = [];
+    for (const [app, ref] of Object.entries({ one: '{branch, "next"}', two: '"next"' })) {
+      const commits = [{ files: application(app), branch: "next" }];
+      const [tip] = await world.repository(`ada/${app}`, commits);
+      deps.push(`{${app}, {git, "https://${REMOTE}/ada/${app}", ${ref}}}`);
+      warnings.push(
+        `${app} is the branch next as it is now, ${tip}: a later build may get another. Name a tag or a commit.`,
+      );
+    }
+    const { failure, log } = await packageOf("ada/follows", {
+      "rebar.config": `{deps, [${deps}]}.\n`,
+    });
+    assert.equal(failure, null);
+    assert.deepEqual(
+      log.flatMap(({ level, msg }) => (level === "warning" ? [msg] : [])),
+      warnings,
     );
   });
 
@@ -298,12 +320,17 @@ describe("the sources of an Erlang package", { concurrency: 2 }, () => {
         git("ada/gone", "1"),
         /^The dependency dep 1 could not be .*git\.example\/ada\/gone/,
       ],
-      ["hex", '{dep, "1.0.0"}', /^The dependency dep 1\.0\.0 could not be fetched: .*404/],
+      [
+        "hex",
+        '{dep, "1.0.0"}',
+        /^The dependency dep 1\.0\.0 could not be fetched: .*404\. Hex, the package repository, has no such/,
+      ],
     ];
     for (const [name, dep, reason] of cases) {
       const failure = await failed(`ada/bad-${name}`, { "rebar.config": `{deps, [${dep}]}.\n` });
       assert.equal(failure.class, "dependency_error", name);
       assert.match(failure.reason, reason);
+      for (const { url } of [world.git, hex]) assert.equal(failure.log.includes(url), false);
     }
     function git(path: string, tag: string): string {
       return `{dep, {git, "https://${REMOTE}/${path}", {tag, "${tag}"}}}`;

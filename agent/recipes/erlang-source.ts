@@ -7,7 +7,14 @@ import type { PackageAsked } from "../../shared/recipes/erlang.ts";
 import { goGitPath } from "../../shared/recipes/go.ts";
 import { firstFile } from "../archive.ts";
 import { workspaceVolume } from "../docker/contracts.ts";
-import { fetchNetwork, type GitHost, gitEnvironment, gitSentence } from "../git.ts";
+import {
+  type Advice,
+  fetchNetwork,
+  gitEnvironment,
+  gitSentence,
+  publicNames,
+  UNREACHABLE,
+} from "../git.ts";
 import {
   checkoutFolder,
   type Fetched,
@@ -41,6 +48,15 @@ import { versionOf } from "./erlang-wants.ts";
 const ROUNDS = 16;
 /** Bytes of what one round's container tells. */
 const FACTS_BYTES = 2 * 1024 ** 2;
+/** Where users know Hex to be. */
+const HEX = "repo.hex.pm";
+const HEX_ADVICE: Advice = [
+  [/returned error: 40[34]/, "Hex, the package repository, has no such package or version."],
+  [
+    UNREACHABLE,
+    "Hex, the package repository, could not be reached from the agent: try again later.",
+  ],
+];
 
 /**
  * Fills the workspace volume. `known` is told the package's own settings before its dependencies are fetched.
@@ -142,6 +158,12 @@ async function fetchAll(
       await context.say(`fetched ${app} ${versionOf(want)}`, {
         fields: { app, ...(commit !== undefined && { commit }) },
       });
+      const branch = facts[`${at}.branch`];
+      if (branch !== undefined)
+        await context.say(
+          `${app} is ${branch} as it is now, ${commit}: a later build may get another. Name a tag or a commit.`,
+          { level: "warning" },
+        );
       const project = readProject(facts, String(at), app, settings.remotes);
       projects.set(app, project);
       dependencies.add(app, project.wants);
@@ -176,6 +198,7 @@ async function fetchRound(
     ...hosts.map(({ base }) => base),
     ...(wants.some(({ kind }) => kind === "hex") ? [hex] : []),
   );
+  context.rename(publicNames([...hosts, { remote: HEX, base: hex }]));
   const { exit, handle, tail } = await context.run({
     phase,
     image: fetchImage(images),
@@ -196,7 +219,7 @@ async function fetchRound(
   const archive = await handle.get(FACTS_FILE, FACTS_BYTES);
   const facts = parseFacts(await firstFile(archive, FACTS_BYTES));
   if (exit.code === 0) return facts;
-  throw failure(exit.code, tail, wants[Number(facts.failed)], hosts);
+  throw failure(exit.code, tail, wants[Number(facts.failed)]);
 }
 
 function wantLine(want: Fetchable, at: number, remotes: ErlangSettings["remotes"]): string {
@@ -207,15 +230,10 @@ function wantLine(want: Fetchable, at: number, remotes: ErlangSettings["remotes"
   return [at, want.app, ...words].join(" ");
 }
 
-function failure(
-  status: number,
-  tail: string[],
-  want: Fetchable | undefined,
-  hosts: readonly GitHost[],
-): RecipeFailure {
+function failure(status: number, tail: string[], want: Fetchable | undefined): RecipeFailure {
   const full = fullDisk(tail);
   if (full !== null) return full;
-  const words = gitSentence(tail, hosts);
+  const words = gitSentence(tail, want?.kind === "hex" ? HEX_ADVICE : undefined);
   if (want === undefined)
     return new RecipeFailure(
       "agent_error",

@@ -246,7 +246,10 @@ describe("an Erlang build", { concurrency: false }, () => {
     await world.repository("ada/bare", [{ files: { "README.md": "nothing" }, tag: "1.0.0" }]);
     await built({ path: "ada/bare" }, ({ failure }) => {
       assert.equal(failure?.class, "no_build_system");
-      assert.equal(failure?.message, "Unknown build system in project ada/bare");
+      assert.match(
+        failure?.message ?? "",
+        /^Unknown build system in project ada\/bare\. It has no /,
+      );
     });
   });
 

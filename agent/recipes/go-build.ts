@@ -141,6 +141,7 @@ export class GoBuild {
 
   async #build(fetched: Fetched, caches: OpenCaches): Promise<Made[]> {
     if (fetched.facts.makefile === undefined) {
+      if (fetched.facts.mode === "none") throw new RecipeFailure("no_main_package", NO_GO_FILE);
       await this.#say(MESSAGES.addingMakefile);
       return this.#accept(await this.#run("default", "build", fetched, caches));
     }
@@ -165,8 +166,6 @@ export class GoBuild {
   /** One container, and what it left: archived at once where it may be published. */
   async #run(way: Way, phase: string, fetched: Fetched, caches: OpenCaches): Promise<Built> {
     const { owner, target, limits, folder, signal } = this.#context;
-    if (way === "default" && fetched.facts.mode === "none")
-      throw new RecipeFailure("no_main_package", NO_GO_FILE);
     await this.#say(MESSAGES.creatingContainer);
     await this.#say(MESSAGES.startingContainer);
     const { exit, handle, tail } = await this.#context.run({

@@ -222,6 +222,13 @@ describe("a Go build", { concurrency: false }, () => {
     assert.match(failure?.message ?? "", /git\.example\/ada\/tool, git\.example\/ada\/tool\/sub/);
   });
 
+  test("without any Go says so, and adds no makefile to it", async () => {
+    const { failure, log } = await failed("empty");
+    assert.equal(failure?.class, "no_main_package");
+    assert.equal(failure?.message, "There is no Go file in the repository.");
+    assert.ok(!log.some(({ msg }) => msg === "adding a default Makefile..."));
+  });
+
   test("may make other things than programs, where there is no program to make", async () => {
     await built({ version: "documents" }, (ended, files) => {
       assert.equal(ended.failure, null);

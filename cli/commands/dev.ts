@@ -7,6 +7,7 @@ import { findCheckout } from "../dev/checkout.ts";
 import { runDemo } from "../dev/demo.ts";
 import { demoPath, demoRemote, serveDemo } from "../dev/demo-source.ts";
 import { ENGINE_STAYS, readyEngine, readyImages } from "../dev/engine.ts";
+import { remoteOf } from "../dev/plan.ts";
 import { freePort } from "../dev/port.ts";
 import { type Stack, startStack } from "../dev/stack.ts";
 import { CliError, EXIT } from "../errors.ts";
@@ -30,7 +31,7 @@ const LAUNCHER_POLL_MS = 500;
 
 /** Runs the stack until it is told to end, or the demo to its own end. */
 export async function dev(options: DevOptions): Promise<void> {
-  const interrupt = listenForEnd();
+  const interrupt = listenForEnd(options.demo ? FORCED : leftByForce(stateOf(options)));
   try {
     if (options.demo) await demo(options, interrupt);
     else await serve(options, interrupt);
@@ -40,17 +41,22 @@ export async function dev(options: DevOptions): Promise<void> {
   if (interrupt.aborted && options.demo) process.exitCode = EXIT.interrupted;
 }
 
+function stateOf({ state }: DevOptions): string {
+  return resolve(state ?? join(findCheckout(), ".railhead"));
+}
+
 async function serve(options: DevOptions, interrupt: AbortSignal): Promise<void> {
-  const state = resolve(options.state ?? join(findCheckout(), ".railhead"));
+  const state = stateOf(options);
   const port = whole("--port", options.port ?? String(DEFAULT_PORT), 65_535);
   const agents = whole("--agents", options.agents, MAX_AGENTS);
+  const hosts = options.remote.map((entry) => remoteOf(entry).host);
   // The folder of a stack that runs, or just ends, has the port for itself.
   if (!existsSync(state)) await freePort(port);
   const git = await serveDemo(join(state, "demo"));
   try {
     const remotes = [demoRemote(git), ...options.remote];
     const stack = await startStack({ state, port, agents, remotes, revive: true, interrupt, say });
-    for (const line of summary(stack, state)) say(line);
+    for (const line of summary(stack, state, hosts)) say(line);
     await new Promise((done) => interrupt.addEventListener("abort", done));
     say("\nEnding what was started. A second Ctrl-C ends it by force.");
     await stack.stop();
@@ -78,14 +84,14 @@ async function demo(options: DevOptions, interrupt: AbortSignal): Promise<void> 
 
 /** The engine and the builder images, for tests that need them. */
 export async function prepare(): Promise<void> {
-  const interrupt = listenForEnd();
+  const interrupt = listenForEnd("Ended by force.");
   await readyEngine(findCheckout(), interrupt);
   const { go, erlang } = await readyImages(findCheckout(), interrupt);
   print(`go ${go}`);
   for (const [major, reference] of Object.entries(erlang)) print(`erlang ${major} ${reference}`);
 }
 
-function summary(stack: Stack, state: string): string[] {
+function summary(stack: Stack, state: string, hosts: readonly string[]): string[] {
   const folder = shortPath(state);
   const agents = stack.agents.length;
   return [
@@ -96,11 +102,23 @@ function summary(stack: Stack, state: string): string[] {
     "  npx railhead agents",
     `  curl -X POST ${stack.url}${demoPath()}`,
     `  curl -OJL    ${stack.url}${demoPath()}`,
+    ...hosts.map((host) => `  curl -X POST ${stack.url}/${host}/OWNER/REPO/linux/amd64/VERSION`),
     "",
     "demo.railhead is on this machine. github.com/owner/repo, gitlab.com/… and so on are built the same way.",
+    stack.webhooks
+      ? `Webhooks are on: ${stack.url}/webhooks/github (or /gitlab, /gitea), with GIT_SECRET as their secret.`
+      : "Webhooks are off: start with GIT_SECRET in the environment, or in .dev.vars.",
     `State and logs are in ${folder}.`,
     ...(stack.engine === "started" ? [ENGINE_STAYS] : []),
   ];
+}
+
+const FORCED =
+  "Ended by force: containers and volumes of builds may be left (docker ps -a --filter label=railhead.agent).";
+
+function leftByForce(state: string): string {
+  const folder = shortPath(state);
+  return `${FORCED} The next start with --state ${folder} removes them, or: npx railhead agent --home ${folder}/agents/1 retire`;
 }
 
 /** Deleting the folder first would leave volumes and disks that nobody knows any more. */
@@ -117,14 +135,17 @@ function whole(option: string, text: string, max: number): number {
   return value;
 }
 
-/** Aborts on the signals that end us, and when the program that launched us is gone. */
-function listenForEnd(): AbortSignal {
+/** Aborts on the signals that end us, and when the program that launched us is gone. `forced` is said at a second one. */
+function listenForEnd(forced: string): AbortSignal {
   const controller = new AbortController();
   let first: number | null = null;
   const end = () => {
     first ??= performance.now();
     // By force: the guard of the stack ends what we leave.
-    if (performance.now() - first > SAME_SIGNAL_MS) process.exit(EXIT.interrupted);
+    if (performance.now() - first > SAME_SIGNAL_MS) {
+      say(forced);
+      process.exit(EXIT.interrupted);
+    }
     controller.abort();
   };
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, end);

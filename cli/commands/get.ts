@@ -28,7 +28,7 @@ export async function get(text: string, options: GetOptions): Promise<void> {
   const remote = await locate(client, asked.path).catch((error: unknown) => {
     if (error instanceof EdgeRefusal && error.code === "not_built")
       throw new CliError(
-        `${error.message} Or: railhead build ${goPath(asked.request).slice(1)}`,
+        `${error.message}, or with: railhead build ${goPath(asked.request).slice(1)}`,
         EXIT.refused,
       );
     throw error;

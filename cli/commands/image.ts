@@ -1,6 +1,6 @@
 /** `railhead image build`: sends a folder as a build context, follows the build, and prints the pushed digest. */
 import { lstat } from "node:fs/promises";
-import { resolve } from "node:path";
+import { basename, resolve } from "node:path";
 import * as z from "zod";
 import { buildIdSchema } from "../../shared/builds.ts";
 import { IMAGE_TARBALL, parseImageName } from "../../shared/recipes/image.ts";
@@ -16,7 +16,7 @@ import { print, say } from "../terminal.ts";
 import { getUrl } from "./get.ts";
 
 export type ImageBuildOptions = GlobalOptions & {
-  tag: string;
+  tag?: string;
   file?: string;
   buildArg: string[];
   label: string[];
@@ -35,8 +35,10 @@ type Accepted = z.infer<typeof acceptedSchema>;
 /** Prints the digest, or with `--json` the final record. Throws CliError when the build did not go well. */
 export async function buildImage(given: string, options: ImageBuildOptions): Promise<void> {
   const folder = resolve(given);
-  const query = await queryOf(folder, options);
-  const headers = { ...(await loginFor(options)), ...(await secretsFor(options)) };
+  const image = options.tag ?? defaultName(folder, options);
+  const query = await queryOf(folder, image, options);
+  const login = options.tag === undefined ? {} : await loginFor(options.tag);
+  const headers = { ...login, ...(await secretsFor(options)) };
   const client = await openEdge(options);
   const accepted = await send(client, folder, query, headers);
   if (!options.wait) {
@@ -54,8 +56,26 @@ export async function buildImage(given: string, options: ImageBuildOptions): Pro
   (toStdout ? print : say)(record.digest);
 }
 
+/** As docker compose names what nobody named: by the folder. Only what is not pushed may go without a name. */
+function defaultName(folder: string, { push }: ImageBuildOptions): string {
+  if (push)
+    throw new CliError(
+      "Say what to push it as: --tag registry.example/team/app:1.0. (Or do not push: --no-push --output <file>.)",
+      EXIT.usage,
+    );
+  const name = basename(folder)
+    .toLowerCase()
+    .replace(/[^a-z0-9]+/g, "-")
+    .replace(/^-|-$/g, "");
+  return name || "image";
+}
+
 /** Everything but the context, checked as far as this machine can. */
-async function queryOf(folder: string, options: ImageBuildOptions): Promise<URLSearchParams> {
+async function queryOf(
+  folder: string,
+  image: string,
+  options: ImageBuildOptions,
+): Promise<URLSearchParams> {
   const found = await lstat(folder).catch(() => null);
   if (found?.isDirectory() !== true) throw new CliError(`${folder} is no folder.`, EXIT.usage);
   if (!options.wait && options.output !== undefined)
@@ -64,7 +84,7 @@ async function queryOf(folder: string, options: ImageBuildOptions): Promise<URLS
     throw new CliError("Without a push, say where the image goes: --output <file>.", EXIT.usage);
   if (options.output !== undefined && options.output !== "-") await checkWritable(options.output);
   const pairs: [name: string, value: string][] = [
-    ["image", options.tag],
+    ["image", image],
     ["dockerfile_path", await locateDockerfile(folder, options.file)],
     ["no_cache", String(!options.cache)],
     ["push", String(options.push)],
@@ -101,7 +121,7 @@ function withLabel(label: string): string {
   return label.includes("=") ? label : `${label}=`;
 }
 
-async function loginFor({ tag }: ImageBuildOptions): Promise<Record<string, string>> {
+async function loginFor(tag: string): Promise<Record<string, string>> {
   const name = parseImageName(tag);
   if (name === null)
     throw new CliError(

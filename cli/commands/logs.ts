@@ -1,6 +1,7 @@
 /** `railhead logs` and `railhead cancel`. */
-import { parseBuildId } from "../../shared/builds.ts";
+import { isTerminal, parseBuildId } from "../../shared/builds.ts";
 import { CliError, EXIT } from "../errors.ts";
+import { requireSuccess } from "../follow.ts";
 import { CUT, plainLine, readLog } from "../log-reader.ts";
 import { watchQueue } from "../queue-watch.ts";
 import { type GlobalOptions, openEdge } from "../settings.ts";
@@ -8,7 +9,10 @@ import { print, say } from "../terminal.ts";
 
 export type LogsOptions = GlobalOptions & { follow?: boolean };
 
-/** Prints a build's log: its lines, or with `--json` its entries. */
+/**
+ * Prints a build's log: its lines, or with `--json` its entries. Throws CliError when the build has ended, and did not
+ * go well.
+ */
 export async function logs(text: string, options: LogsOptions): Promise<void> {
   const id = buildId(text);
   const client = await openEdge(options);
@@ -24,6 +28,8 @@ export async function logs(text: string, options: LogsOptions): Promise<void> {
   } finally {
     over.abort();
   }
+  const record = await client.build(id);
+  if (isTerminal(record.state)) requireSuccess(record);
 }
 
 /** Ends a build, or our interest in it while others wait for it too. */

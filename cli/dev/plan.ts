@@ -1,6 +1,6 @@
 /** What the options of a stack, the environment and `.dev.vars` come to. */
 import { join, resolve } from "node:path";
-import { DEFAULT_REMOTES, parseRemote } from "../../shared/remotes.ts";
+import { DEFAULT_REMOTES, parseRemote, type Remote } from "../../shared/remotes.ts";
 import { CliError, EXIT } from "../errors.ts";
 import { findCheckout } from "./checkout.ts";
 import { loadSettings, readDevVars } from "./state.ts";
@@ -44,10 +44,15 @@ function allRemotes(usual: string | undefined, extra: readonly string[]): string
   const entries = [...words, ...extra];
   const bases = new Map<string, string>();
   for (const entry of entries) {
-    const remote = parseRemote(entry);
-    if ("error" in remote)
-      throw new CliError(`--remote ${remote.error}. It is host=base-url.`, EXIT.usage);
-    bases.set(remote.host, entry);
+    bases.set(remoteOf(entry).host, entry);
   }
   return [...bases.values()].join(" ");
+}
+
+/** Throws CliError (usage) for a malformed one. */
+export function remoteOf(entry: string): Remote {
+  const remote = parseRemote(entry);
+  if ("error" in remote)
+    throw new CliError(`--remote ${remote.error}. It is host=base-url.`, EXIT.usage);
+  return remote;
 }

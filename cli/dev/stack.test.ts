@@ -62,7 +62,11 @@ function launchDev(...args: string[]): Dev {
   const child = spawn(
     process.execPath,
     [MAIN, "dev", "--agents", "0", "--state", state, "--port", String(port), ...args],
-    { detached: true, stdio: ["ignore", "ignore", "pipe"] },
+    {
+      detached: true,
+      stdio: ["ignore", "ignore", "pipe"],
+      env: { ...process.env, GIT_SECRET: "one that git hosts know" },
+    },
   );
   started.push(child);
   let said = "";
@@ -90,7 +94,9 @@ function isReady(edge: EdgeClient): Promise<boolean> {
 }
 
 test("a stack killed in any way leaves nothing, and starts again on its port with its state", async () => {
-  const first = await startDev();
+  const first = await startDev("--remote", "git.example=http://127.0.0.1:9");
+  assert.match(first.output(), /^ {2}curl -X POST http:\S+\/git\.example\/OWNER\/REPO\/linux\//m);
+  assert.match(first.output(), /^Webhooks are on: http:\S+\/webhooks\/github .* GIT_SECRET/m);
   const { id } = await (await client()).createToken("build", "kept", null);
   assert.equal((await stat(join(state, "env"))).mode & 0o777, 0o600);
 
@@ -115,6 +121,17 @@ test("a stack killed in any way leaves nothing, and starts again on its port wit
   await until(() => fourth.child.exitCode !== null);
   assert.equal(fourth.child.exitCode, 0);
   assert.deepEqual(processesOf(state), []);
+});
+
+test("a git host that is malformed is said in one line, and nothing is made", async () => {
+  const fresh = join(folder, "fresh");
+  const dev = await startDev("--state", fresh, "--remote", "foo");
+  assert.equal(dev.child.exitCode, 2);
+  assert.match(
+    dev.output(),
+    /^railhead: --remote names no git host .*: "foo"\. It is host=base-url\.\n$/,
+  );
+  assert.equal(existsSync(fresh), false);
 });
 
 test("a port that is taken is said in one line, and nothing is made or left running", async () => {
@@ -206,5 +223,9 @@ test("an agent that crashed starts again by itself; one that was told to end, by
   assert.match(output(), /Caches of the agents stay on the Docker host\..*: npx railhead (.*)\n$/);
 
   const [, retire = ""] = /npx railhead (.*)\n$/.exec(output()) ?? [];
-  await promisify(execFile)(process.execPath, [MAIN, ...retire.split(" ")]);
+  const { stdout } = await promisify(execFile)(process.execPath, [MAIN, ...retire.split(" ")]);
+  assert.match(
+    stdout,
+    /The edge at http:\S+ does not answer: if it is to run again, remove the agent/,
+  );
 });

@@ -48,6 +48,8 @@ export type Stack = {
   engine: "running" | "started";
   /** File that a shell can source. */
   env: string;
+  /** Whether git hosts may call: the Worker has a GIT_SECRET. */
+  webhooks: boolean;
   /** Ends the Worker as a power cut would, until `restartEdge`. */
   killEdge(): Promise<void>;
   /** Ends the Worker, if it runs, and starts it again on the same port and state. */
@@ -118,6 +120,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
       agents,
       engine,
       env,
+      webhooks: secrets.GIT_SECRET !== undefined,
       killEdge: () => edge.kill(),
       async restartEdge() {
         await edge.stop();

@@ -19,6 +19,8 @@ const SETTINGS_CHARS = 32_768;
 
 /** Label of agents that build with BuildKit. */
 export const BUILDKIT_LABEL = { buildkit: "yes" };
+export const NO_BUILDKIT =
+  'Build secrets need an agent with BuildKit ([image] builder = "buildkit" in its settings): there is none.';
 /** Characters of all build secrets, as JSON: tokens and keys. In base64 they must fit a header (16 KiB, as proxies have it). */
 export const SECRETS_CHARS = 8_192;
 

@@ -22,6 +22,7 @@ import {
   goTargetSchema,
 } from "./go.ts";
 import {
+  BUILDKIT_LABEL,
   imageArtifactPath,
   imageCommit,
   imageFilePath,
@@ -30,6 +31,7 @@ import {
   imageRepository,
   imageTargetKey,
   imageTargetSchema,
+  NO_BUILDKIT,
   parseImageName,
 } from "./image.ts";
 
@@ -65,6 +67,11 @@ export function targetCommit(target: Target): string | null {
 export function targetNeeds(target: Target): Record<string, string> {
   if (target.recipe === "erlang") return erlangNeeds(target);
   return target.recipe === "image" ? imageNeeds(target) : {};
+}
+
+/** That no agent has these labels, in the words of the recipe that asks for them; null where it has none of its own. */
+export function unmetNeedsText(needs: Record<string, string>): string | null {
+  return needs.buildkit === BUILDKIT_LABEL.buildkit ? NO_BUILDKIT : null;
 }
 
 /** Whether a build of it publishes files: an image may end in its registry alone, an app runs on its host. */

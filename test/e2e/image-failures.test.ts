@@ -58,7 +58,7 @@ describe("an image that cannot be made", () => {
 
   test("it came with secrets, and no agent has BuildKit", async () => {
     const fields = { dockerfile: dockerfile("RUN true"), secrets: { token: "secret-word" } };
-    await fails(fields, "agent_refused", /No agent has buildkit=yes/);
+    await fails(fields, "agent_refused", /^Build secrets need an agent with BuildKit/);
   });
 
   test("its Dockerfile is missing, or is none", async () => {

@@ -96,6 +96,7 @@ export const GO_TREES: Record<string, Files> = {
   },
   uncompilable: { "go.mod": GO_MOD, "main.go": "package main\n\nfunc main() { missing() }\n" },
   library: { "go.mod": GO_MOD, "tool.go": "package tool\n", "sub/sub.go": "package sub\n" },
+  empty: { "README.md": "nothing here\n" },
   documents: { Makefile: makefile("echo hello >manual.txt") },
   nothing: { Makefile: makefile("@echo done"), "README.md": "nothing here\n" },
 };

@@ -6,6 +6,7 @@ import {
   type RecipeContext,
   RecipeFailure,
 } from "../../agent/recipes/contracts.ts";
+import { Redactor } from "../../agent/redact.ts";
 import type { Learnt } from "../../shared/protocol.ts";
 import type { Target } from "../../shared/recipes/index.ts";
 import type { DockerWorld } from "./docker.ts";
@@ -42,12 +43,14 @@ export function recipeContext<T extends Target>({
 }: ContextOptions<T>): { context: RecipeContext<T>; log: Said[]; learnt: Learnt } {
   const log: Said[] = [];
   const learnt: Learnt = {};
+  const shown = new Redactor();
   const follow: RecipeContext["follow"] = async (chunks) => {
     const rest = { stdout: "", stderr: "" };
     const tail: string[] = [];
     for await (const { stream, data } of chunks) {
-      const lines = (rest[stream] + data.toString()).split("\n");
-      rest[stream] = lines.pop() ?? "";
+      const raw = (rest[stream] + data.toString()).split("\n");
+      rest[stream] = raw.pop() ?? "";
+      const lines = raw.map((line) => shown.text(line));
       for (const msg of lines) log.push({ msg, level: "info", stream });
       tail.push(...lines);
     }
@@ -63,7 +66,7 @@ export function recipeContext<T extends Target>({
     credentials,
     signal,
     say: async (msg, extra = {}) => void log.push({ msg, level: extra.level ?? "info" }),
-    redact: () => {},
+    rename: (names) => shown.rename(names),
     phase: <R extends JsonValue>(_: string, body: () => Promise<R>) => body(),
     follow,
     fetchContext: async (file) => {

@@ -1,7 +1,15 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { problemOf } from "./edge.ts";
-import { askedOf, type ErlangWorld, literal, openErlangWorld, refusal, succeed } from "./erlang.ts";
+import {
+  askedOf,
+  cloneUrl,
+  type ErlangWorld,
+  literal,
+  openErlangWorld,
+  refusal,
+  succeed,
+} from "./erlang.ts";
 import { FAILED } from "./workshop.ts";
 
 const UNKNOWN = "0".repeat(32);
@@ -89,7 +97,45 @@ describe("what coon's clients download", { timeout: 180_000 }, () => {
     });
   });
 
+  test("a name that was asked for with a mistyped URL is free again once that failed", async () => {
+    const full_name = world.newName();
+    const typo = {
+      full_name,
+      clone_url: "https://git.example/ada/mistyped",
+      versions: { ref: "1" },
+    };
+    const { build_ids } = await world.good<{ build_ids: string[] }>(
+      world.post("/buildAsync", typo),
+    );
+    assert.match(
+      String(await refusal(world.post("/buildAsync", { ...typo, clone_url: cloneUrl(full_name) }))),
+      /tries to overwrite/,
+    );
+    await (await world.taken(build_ids[0] as string)).attempt.finish(FAILED);
+    await world.listed(build_ids[0] as string);
+    await world.built(full_name);
+    assert.match(String(await refusal(world.post("/buildAsync", typo))), /tries to overwrite/);
+    const elsewhere = { ...typo, clone_url: "https://evil.example/ada/mistyped" };
+    assert.match(String(await refusal(world.post("/buildAsync", elsewhere))), /Allowed: /);
+  });
+
   describe("POST /rebuild", () => {
+    test("a version of Erlang may be a number, and a build that found out nothing is repeated as it was asked", async () => {
+      const full_name = world.newName();
+      const order = { full_name, clone_url: cloneUrl(full_name), versions: { erl_version: 27 } };
+      const { build_ids } = await world.good<{ build_ids: string[] }>(
+        world.post("/buildAsync", order),
+      );
+      const { id, attempt } = await world.taken(build_ids[0] as string);
+      assert.equal(askedOf(attempt).erl, "27");
+      await attempt.finish(FAILED);
+      const again = await world.good<{ build_ids: string[]; versions: object[] }>(
+        world.post("/rebuild", { build_id: id }),
+      );
+      assert.deepEqual(again.versions, [{ erl_version: "27" }]);
+      await (await world.taken(again.build_ids[0] as string)).attempt.finish(FAILED);
+    });
+
     test("makes the same version again under a new id, and the old id keeps its bytes", async () => {
       const full_name = world.newName();
       const { id: old, attempt } = await world.ordered(full_name, null, null);

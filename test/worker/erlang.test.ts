@@ -93,7 +93,7 @@ describe("what coon's clients ask for", { timeout: 180_000 }, () => {
       const full_name = world.newName();
       const [namespace, name] = full_name.split("/");
       const url = cloneUrl(full_name);
-      await (await world.ordered(full_name)).attempt.finish(FAILED);
+      await world.built(full_name);
       const mine = "https://git.example/eve/mine.git";
       for (const path of ["/buildAsync", "/buildSync"])
         assert.equal(
@@ -164,11 +164,13 @@ describe("what coon's clients ask for", { timeout: 180_000 }, () => {
       await loud.say(["compiling"]);
       await loud.say(["src/a.erl:1: syntax error", "make: *** failed"], "stderr");
       await loud.finish(FAILED);
-      await (await world.agent.attempt()).finish(FAILED);
+      const clear = await world.agent.attempt();
+      await clear.say(["src/b.erl:1: oh"], "stderr");
+      await clear.finish({ ...FAILED, reason: "src/b.erl:1: oh." });
       await succeed(await world.agent.attempt(), Buffer.from("3"));
       assert.equal(
         await refusal(answer),
-        "build failed: src/a.erl:1: syntax error\nmake: *** failed\nbuild failed: no.",
+        "build failed: src/a.erl:1: syntax error\nmake: *** failed\nno.\nbuild failed: src/b.erl:1: oh",
       );
     });
 

@@ -69,6 +69,25 @@ describe("the pages", { timeout: 120_000 }, () => {
     await running.attempt.finish(FAILED);
   });
 
+  test("the file that a program's page names is the one for the platform that most have; lists show what they are sorted by", async () => {
+    const ids: string[] = [];
+    for (const platform of ["linux/amd64", "darwin/arm64"]) {
+      const { id, attempt } = await shop.post(`/git.example/o/tool/${platform}/v1.27.0`);
+      await attempt.upload(`tool_${platform.replace("/", "_")}.tar.gz`, Buffer.from(platform));
+      await attempt.finish({ outcome: "succeeded" });
+      ids.push(id);
+    }
+    const html = await until("both to be listed", async () => {
+      const shown = await reader.page("/p/git.example/o/tool");
+      const isWhole = ids.every((id) => shown.includes(`/builds/${id}`));
+      return isWhole && (shown.match(/v1\.27\.0\/tool_/g) ?? []).length > 2 ? shown : null;
+    });
+    assert.match(html, /curl -fOJL [^\n]*linux\/amd64\/v1\.\d+\.0/);
+    assert.doesNotMatch(html, /curl -fOJL [^\n]*darwin/);
+    const front = await reader.page("/");
+    for (const id of ids) assert.ok(front.includes((await shop.record(id)).queued_at), front);
+  });
+
   test("whatever strangers write is shown as text", async () => {
     const { id, attempt } = await shop.post();
     await attempt.say([HOSTILE], "stdout");
@@ -229,13 +248,22 @@ describe("the pages", { timeout: 120_000 }, () => {
         403,
         /Allowed/,
       ],
-      [[["pick", "v1 linux/amd64"]], 400, /clone URL/],
+      [[["pick", "v1 linux/amd64"]], 400, /address of the repository/],
       [[...go, ["pick", `v1.0.0 ${"x".repeat(70_000)}`]], 413, /at most/],
       [[...go, ["pick", "v1.0.0 linux/amd64"], ["token", "rh_\u0000"]], 401, /no token/],
     ] as [Fields, number, RegExp][]) {
       const html = await reader.checked(await reader.send("/add", fields), status);
       assert.match(html, sentence);
+      assert.doesNotMatch(html, /body is malformed/);
+      const written = fields.find(([name]) => name === "repository")?.[1] ?? "";
+      const kept = new URLSearchParams({ repository: written, recipe: "go" });
+      // What cannot be read as a form, or holds no token, was not looked at further.
+      if (status !== 413 && status !== 401) assert.ok(linksOf(html).includes(`/add?${kept}`), html);
     }
+    const typed = new URLSearchParams({ repository: "git.example", recipe: "erlang" });
+    const mistyped = await reader.page(`/add?${typed}`, 400);
+    assert.match(mistyped, /<h1>The form cannot be sent like this.*The address of the repository/s);
+    assert.ok(linksOf(mistyped).includes(`/add?${typed}`));
     const json = await reader.send("/add", [], { "content-type": "application/json" });
     await reader.checked(json, 415);
     for (const id of ["x", "0".repeat(32)])
@@ -253,7 +281,10 @@ describe("the pages", { timeout: 120_000 }, () => {
     ])
       for (const path of [`/builds/${id}/cancel`, "/add"]) {
         const response = await reader.send(path, [...go, ["pick", "v1.0.0 linux/386"]], headers);
-        assert.match(await reader.checked(response, 403), /another site/);
+        assert.match(
+          await reader.checked(response, 403),
+          /<h1>This form came from .*another site/s,
+        );
       }
     assert.equal((await shop.record(id)).state, "running");
     await attempt.finish(FAILED);

@@ -87,7 +87,11 @@ describe("a webhook", { timeout: 120_000 }, () => {
     const fresh = tagged("o/plain", "v1.1.0");
     const none = await hook("github", fresh, hub.sha256(fresh));
     assert.deepEqual([none.status, none.made.builds], [200, []]);
-    assert.match(none.made.reason ?? "", /no \.railhead\.json/);
+    // The git host's own name, not the address at which the edge reads it.
+    const looked = `no \\.railhead\\.json was found at https://${REMOTE}/o/plain/raw/[0-9a-f]{40}/\\.railhead\\.json,`;
+    assert.match(none.made.reason ?? "", new RegExp(looked));
+    const redelivered = await hook("github", fresh, hub.sha256(fresh));
+    assert.deepEqual(redelivered, none);
 
     await post("linux/arm64/v1.1.0?target=all");
     await post("linux/amd64/v1.1.0");
@@ -163,6 +167,7 @@ describe("a webhook", { timeout: 120_000 }, () => {
     const nothing = tagged("o/tool", "v3.0.0");
     const { status, made } = await hook("github", nothing, hub.sha256(nothing));
     assert.deepEqual([status, made.builds], [200, []]);
+    assert.match(made.reason ?? "", /\.railhead\.json at v3\.0\.0 lists nothing/);
   });
 
   test("of GitLab shows the token, of Gitea and Forgejo a signature of their own", async () => {

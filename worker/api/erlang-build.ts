@@ -54,7 +54,8 @@ export async function rebuild(c: Context<AppEnv>): Promise<Response> {
   await claimName(c.env, { ...asked, url: clone_url, verified: false });
   const wish = { remote, path, namespace, name, notify, ref, erl, depth: 0 };
   const build = await requestPackage(c.env, wish, caller);
-  const versions = [{ ref, erl_version: erl }];
+  const known = Object.entries({ ref, erl_version: erl }).filter(([, value]) => value !== null);
+  const versions = [Object.fromEntries(known)];
   return coonAnswer(told({ full_name: `${namespace}/${name}`, clone_url, versions }, [build]));
 }
 
@@ -117,14 +118,17 @@ async function recordsOf(
   return more && [...records, ...more];
 }
 
-/** In coon's words, what the tools of the build said last; its own reason where they said nothing. */
+/** In coon's words, what the tools of the build said last, and the build's own reason where that says more. */
 async function failureOf(env: Env, record: BuildRecord): Promise<string> {
   const { entries } = await logTail(env, record);
   const said = entries
     .filter(({ stream }) => stream === "stderr")
     .slice(-STDERR_LINES)
     .map(({ msg }) => msg);
-  return `build failed: ${said.join("\n") || (record.reason ?? record.state)}`;
+  const reason = record.reason ?? record.state;
+  // A reason may be a line of the log, cut short and with a full stop.
+  const isSaid = said.some((line) => line.includes(reason.replace(/[.…]$/, "")));
+  return `build failed: ${[...said, ...(isSaid ? [] : [reason])].join("\n")}`;
 }
 
 function unfinished(origin: string, seconds: number, ids: readonly string[]): string {

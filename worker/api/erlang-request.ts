@@ -4,6 +4,7 @@ import * as z from "zod";
 import { parseBuildId } from "../../shared/builds.ts";
 import { Problem } from "../../shared/problem.ts";
 import { erlSchema, type PackageAsked, refSchema } from "../../shared/recipes/erlang.ts";
+import { refusedMember } from "../../shared/refused-member.ts";
 import type { AppEnv } from "../app.ts";
 import { parseFullName } from "../erlang.ts";
 
@@ -30,10 +31,15 @@ const any = z
   .string()
   .nullish()
   .transform((text) => text || null);
+/** `27` is as good as `"27"`. */
+const erlVersion = z.preprocess(
+  (value) => (typeof value === "number" ? String(value) : value),
+  any,
+);
 /** An array, or one alone; clients of old send an object. */
 const versions = z.preprocess(
   (value) => (Array.isArray(value) ? value : value == null ? [] : [value]),
-  z.array(z.object({ ref: any, erl_version: any })).max(REQUEST_VERSIONS),
+  z.array(z.object({ ref: any, erl_version: erlVersion })).max(REQUEST_VERSIONS),
 );
 const lookupSchema = z.object({ full_name: z.string(), versions });
 const orderSchema = lookupSchema.extend({
@@ -107,8 +113,7 @@ async function readObject(c: Context<AppEnv>): Promise<object> {
 function parse<T>(schema: z.ZodType<T>, value: object): T {
   const parsed = schema.safeParse(value);
   if (parsed.success) return parsed.data;
-  const { path = [], message } = parsed.error.issues[0] ?? {};
-  throw new Problem("bad_body", `"${path.join(".")}" is refused: ${message}.`);
+  throw new Problem("bad_body", `${refusedMember(parsed.error).text}.`);
 }
 
 function shown(text: string): string {

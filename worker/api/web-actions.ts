@@ -30,7 +30,7 @@ export type Ask = (method: string, path: string, json?: unknown) => Promise<Resp
 const sameOrigin = csrf();
 
 /**
- * The members of a posted form, and the way to the API. Throws Problem `forbidden` for a form of another site,
+ * The members of a posted form, and the way to the API. Throws Problem `foreign_form` for one of another site,
  * `unsupported_media_type` for what is no form, `unauthorized` for what cannot be a token.
  */
 export async function postedForm(c: Context<AppEnv>, api: App): Promise<{ form: Form; ask: Ask }> {
@@ -67,7 +67,7 @@ async function refuseOtherSites(c: Context<AppEnv>): Promise<void> {
   } catch (error) {
     if (!(error instanceof HTTPException)) throw error;
     throw new Problem(
-      "forbidden",
+      "foreign_form",
       "This form was sent from another site, or by no browser. Open the page here and send it again; programs use the API.",
     );
   }
@@ -123,7 +123,8 @@ export async function refusalOf(answer: Response): Promise<{ code: ProblemCode; 
   };
   const said = typeof body.response === "string" ? body.response : "The request was refused.";
   const code = body.code ?? CODE_OF_STATUS[answer.status] ?? "bad_body";
-  return { code, detail: body.detail ?? said };
+  // The body was made from a form, by us.
+  return { code: code === "bad_body" ? "bad_form" : code, detail: body.detail ?? said };
 }
 
 function buildPath(c: Context<AppEnv>): string {

@@ -5,7 +5,7 @@ import { Problem } from "../../shared/problem.ts";
 import { goGitPath, goPath, goRepository } from "../../shared/recipes/go.ts";
 import { newestFirst } from "../../shared/versions.ts";
 import type { App, AppEnv } from "../app.ts";
-import { readConfig } from "../config.ts";
+import { type Config, readConfig } from "../config.ts";
 import { otpVersions, parseCloneUrl } from "../erlang.ts";
 import { publicTags } from "../resolve.ts";
 import {
@@ -36,6 +36,7 @@ type Wish = { version: string; variant: string };
 export async function addPage(c: Context<AppEnv>): Promise<Response> {
   const written = (c.req.query("repository") ?? "").trim();
   const recipe = recipeOf(c.req.query("recipe"));
+  c.set("typed", { repository: written, recipe });
   const first = (
     <>
       <h1>Add a build</h1>
@@ -44,7 +45,7 @@ export async function addPage(c: Context<AppEnv>): Promise<Response> {
   );
   if (written === "") return page(c, { title: "Add a build" }, first);
   const config = readConfig(c.env);
-  const repository = parseCloneUrl(config, written);
+  const repository = readRepository(config, written);
   const tags = await publicTags(remoteBase(config, repository), repository);
   const variants = await variantsOf(c.env, recipe);
   return page(
@@ -71,7 +72,9 @@ export function addRoutes(site: Hono<AppEnv>, api: App): void {
     const { form, ask } = await postedForm(c, api);
     const written = form.repository?.[0]?.trim() ?? "";
     const recipe = recipeOf(form.recipe?.[0]);
-    const repository = parseCloneUrl(readConfig(c.env), written);
+    // What was typed is offered again, whatever goes wrong with it.
+    c.set("typed", { repository: written, recipe });
+    const repository = readRepository(readConfig(c.env), written);
     const wishes = wishesOf(form);
     const outcomes =
       recipe === "go"
@@ -88,6 +91,17 @@ export function addRoutes(site: Hono<AppEnv>, api: App): void {
   });
 }
 
+/** Throws Problem `bad_form` and `remote_not_allowed`. */
+function readRepository(config: Config, written: string): Repository {
+  try {
+    return parseCloneUrl(config, written);
+  } catch (error) {
+    if (!(error instanceof Problem) || error.code !== "bad_body") throw error;
+    const detail = error.message.replace("The clone URL", "The address of the repository");
+    throw new Problem("bad_form", detail);
+  }
+}
+
 function recipeOf(text: string | undefined): AddRecipe {
   return text !== undefined && Object.hasOwn(LISTED_RECIPES, text) ? (text as AddRecipe) : "go";
 }
@@ -99,7 +113,7 @@ async function variantsOf(env: Env, recipe: AddRecipe): Promise<Variant[]> {
   return [{ value: "", word: "Its own choice" }, ...offered];
 }
 
-/** Throws Problem `bad_body` when nothing is ticked, or too much. */
+/** Throws Problem `bad_form` when nothing is ticked, or too much. */
 function wishesOf(form: Form): Wish[] {
   const other = form.other?.[0]?.trim() ?? "";
   const ticked = (form.pick ?? []).map((pick) => {
@@ -109,14 +123,14 @@ function wishesOf(form: Form): Wish[] {
   const written = (form["other-variant"] ?? []).map((variant) => ({ version: other, variant }));
   if (other === "" && written.length > 0)
     throw new Problem(
-      "bad_body",
+      "bad_form",
       "Another version was ticked, but not written. Go back and name it.",
     );
   const wishes = [...ticked, ...written];
   if (wishes.length === 0)
-    throw new Problem("bad_body", "Nothing was ticked. Go back and choose what to build.");
+    throw new Problem("bad_form", "Nothing was ticked. Go back and choose what to build.");
   if (wishes.length > FORM_BUILDS)
-    throw new Problem("bad_body", `At most ${FORM_BUILDS} builds can be asked for at once.`);
+    throw new Problem("bad_form", `At most ${FORM_BUILDS} builds can be asked for at once.`);
   return wishes;
 }
 

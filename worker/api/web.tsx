@@ -92,14 +92,17 @@ function showProblem(
   return page(
     c,
     { title, status, headers: { ...Object.fromEntries(kept), ...FRESH } },
-    <ProblemPage problem={problem} repository={repositoryOf(c)} />,
+    <ProblemPage problem={problem} add={addPath(c)} />,
   );
 }
 
-/** The repository that a Go path names; empty for any other path. */
-function repositoryOf(c: Context<AppEnv>): string {
+/** The form that adds builds, with what was typed into it, or with the repository that a Go path names. */
+function addPath(c: Context<AppEnv>): string {
+  const typed = c.get("typed");
+  if (typed !== undefined) return `/add?${new URLSearchParams(typed)}`;
   const request = parseGoPath(new URL(c.req.url).pathname);
-  return request === null || isGoPathError(request) ? "" : goRepository(request);
+  if (request === null || isGoPathError(request)) return "/add";
+  return `/add?${new URLSearchParams({ repository: goRepository(request) })}`;
 }
 
 async function frontPage(c: Context<AppEnv>): Promise<Response> {

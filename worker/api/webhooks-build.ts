@@ -15,6 +15,8 @@ import { type Tagged, wishesOf } from "./webhooks-wishes.ts";
 
 export type Started = { build: string; build_id: string };
 export type Skipped = { build: string; reason: string };
+/** `reason`: why nothing was started; null when something was. */
+export type Made = { builds: Started[]; skipped: Skipped[]; reason: string | null };
 
 /** Where names of packages are verified: what a repository there is called is its own. */
 const GITHUB = "https://github.com";
@@ -39,13 +41,14 @@ export async function buildTag(
   place: Place,
   named: Named,
   tag: string,
-): Promise<{ builds: Started[]; skipped: Skipped[] }> {
+): Promise<Made> {
   const resolved = await resolveTag(place, tag);
   const { commit } = resolved;
   const tagged: Tag = { ...place, tag, commit, named, resolved };
   const builds: Started[] = [];
   const skipped: Skipped[] = [];
-  for (const wish of await wishesOf(env, forge, tagged)) {
+  const { wishes, from } = await wishesOf(env, forge, tagged);
+  for (const wish of wishes) {
     const build = describeWish(wish);
     try {
       const { build_id } = await start(env, tagged, wish);
@@ -57,7 +60,9 @@ export async function buildTag(
       skipped.push({ build, reason: error.message });
     }
   }
-  return { builds, skipped };
+  if (builds.length > 0) return { builds, skipped, reason: null };
+  const reason = wishes.length > 0 ? "Nothing was started." : `Nothing is to be built: ${from}.`;
+  return { builds, skipped, reason };
 }
 
 async function resolveTag({ remote, base, path }: Place, tag: string): Promise<Resolved> {

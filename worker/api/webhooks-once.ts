@@ -5,19 +5,23 @@ import { CATALOG_NAME } from "../core/contracts.ts";
 import { sha256 } from "../secrets.ts";
 
 /**
- * Does `work`, unless a webhook of the same bytes was taken at the same `door`: then null. What failed may come again.
+ * Does `work`, unless a webhook of the same bytes was taken at the same `door`: then null. What failed, or was not
+ * `done`, may come again.
  */
 export async function once<T>(
   env: Env,
   door: string,
   body: Uint8Array<ArrayBuffer>,
   work: () => Promise<T>,
+  done: (made: T) => boolean = () => true,
 ): Promise<T | null> {
   const catalog = env.CATALOG.getByName(CATALOG_NAME);
   const digest = await sha256(`${door} ${await sha256(body)}`);
   if (!(await catalog.remember(digest))) return null;
   try {
-    return await work();
+    const made = await work();
+    if (!done(made)) await catalog.forget(digest);
+    return made;
   } catch (error) {
     await catalog.forget(digest);
     throw error;

@@ -2,6 +2,7 @@
 import * as z from "zod";
 import { Problem } from "../../shared/problem.ts";
 import { refSchema } from "../../shared/recipes/erlang.ts";
+import { refusedMember } from "../../shared/refused-member.ts";
 import type { Forge } from "../raw-file.ts";
 
 /** A repository, in its host's words. */
@@ -113,11 +114,8 @@ function parseJson(headers: Headers, body: Uint8Array<ArrayBuffer>): unknown {
 function check<T>(schema: z.ZodType<T>, json: unknown): T {
   const parsed = schema.safeParse(json);
   if (parsed.success) return parsed.data;
-  const issue = parsed.error.issues[0];
-  const member = issue?.path.join(".") ?? "";
-  throw new Problem(
-    "bad_body",
-    `The webhook is malformed: ${member === "" ? "" : `${member}: `}${issue?.message ?? "unexpected"}.`,
-    { members: member === "" ? {} : { member } },
-  );
+  const { member, text } = refusedMember(parsed.error);
+  throw new Problem("bad_body", `The webhook is malformed: ${text}.`, {
+    members: member === "" ? {} : { member },
+  });
 }

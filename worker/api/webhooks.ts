@@ -51,14 +51,10 @@ async function take(c: Context<AppEnv>, forge: Forge): Promise<Response> {
   if (repository === null) throw new Problem("bad_body", "The webhook names no repository.");
   const place = locate(c.env, repository);
   const work = () => buildTag(c.env, forge, place, repository, event.tag);
-  const made = await once(c.env, forge, body, work);
+  const made = await once(c.env, forge, body, work, ({ reason }) => reason === null);
   if (made === null) return nothing(c, "Ignored: this webhook came before.");
-  if (made.builds.length > 0) return c.json(made, 202);
-  const reason =
-    made.skipped.length > 0
-      ? "Nothing was started."
-      : "Nothing is to be built: there is no .railhead.json, and nothing was built of an earlier version.";
-  return c.json({ reason, ...made }, 200);
+  const { reason, ...rest } = made;
+  return reason === null ? c.json(rest, 202) : c.json({ reason, ...rest }, 200);
 }
 
 function nothing(c: Context<AppEnv>, reason: string): Response {

@@ -85,13 +85,16 @@ export class DeployLine {
 
   /** Goes live with whatever is next and ready. */
   async advance(drain_ms: number): Promise<void> {
-    const { rows } = this.#parts;
+    const { rows, ports } = this.#parts;
+    // One that was ready and is away says so again when it is back: nothing that serves is removed for it.
+    const isThere = ({ stage, build }: ReplicaRow) =>
+      stage === "ready" && ports.sockets.isOpen(build);
     for (;;) {
       const next = this.#pending()[0];
       if (next === undefined) return;
       if (next.state === "waiting") rows.patchDeployment(next.generation, { state: "deploying" });
       const replicas = rows.replicas(next.generation);
-      if (!replicas.every(({ stage }) => stage === "ready")) return;
+      if (!replicas.every(isThere)) return;
       if (!(await this.#goLive(next, drain_ms))) return;
     }
   }

@@ -144,6 +144,22 @@ test("a deploy serves once its replica is ready, and its rule is in the table th
   assert.deepEqual(world.told(build), ["live", "keep"]);
 });
 
+test("a deploy whose agent is away when its turn comes goes live once it is back; what serves goes on", async () => {
+  const world = new World();
+  const first = await world.deploy();
+  await world.goLive(first);
+  const stuck = await world.deploy();
+  const next = await world.deploy();
+  await world.connect(next);
+  await world.app.receive(next, { t: "ready", attempt: 1 });
+  world.open.delete(next);
+  world.app.closed();
+  await world.app.built({ build: stuck, outcome: "failed", class: null, reason: "broken" });
+  assert.deepEqual(world.serving(), [first]);
+  await world.goLive(next);
+  assert.deepEqual(world.serving(), [next]);
+});
+
 test("a deploy that the pool refuses leaves no project behind", async () => {
   const world = new World();
   world.answer = { kind: "refused", code: "queue_full", retry_after_s: 5 };

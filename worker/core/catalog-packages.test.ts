@@ -92,6 +92,54 @@ test("a name belongs to the repository that had it first, however often it is cl
   assert.deepEqual(store.packages.claim({ ...SQUATTER, full_name: "acme/other" }), { kind: "ok" });
 });
 
+test("a name yields when nothing came of its repository, which nobody verified", () => {
+  const { store, time } = openCatalog();
+  const typo = claimOf("acme/web", "github.com/acme/wbe");
+  const ended = { queued_at: new Date(time.now).toISOString() };
+  store.packages.claim(typo);
+  // Its first build is not told yet.
+  assert.deepEqual(store.packages.claim(WEB), { kind: "taken", by: typo.url });
+  const build = (state: "queued" | "running" | "failed" | "succeeded") =>
+    store.builds.put(packageRecord(1, { repository: typo.repository }, { ...ended, state }));
+  for (const state of ["queued", "running"] as const) {
+    build(state);
+    assert.equal(store.packages.claim(WEB).kind, "taken", state);
+  }
+  build("failed");
+  assert.equal(store.packages.claim(WEB).kind, "ok");
+  assert.deepEqual(store.packages.claim(typo), { kind: "taken", by: WEB.url });
+});
+
+test("a name without any build is kept for some minutes, one with a package or a proof for ever", () => {
+  const { store, time } = openCatalog();
+  const later = () => {
+    time.now += 10 * 60_000;
+  };
+  store.packages.claim(SQUATTER);
+  later();
+  assert.equal(store.packages.claim(WEB).kind, "ok");
+  later();
+  // Asked for again after it failed: the new build is not told yet.
+  store.builds.put(packageRecord(1, {}, { state: "failed" }));
+  store.packages.claim(WEB);
+  assert.equal(store.packages.claim(SQUATTER).kind, "taken");
+  store.builds.put(packageRecord(2));
+  later();
+  assert.equal(store.packages.claim(SQUATTER).kind, "taken");
+  // What else is built of a repository is no package of that name.
+  const other = claimOf("acme/other", "github.com/acme/web");
+  store.packages.claim(other);
+  later();
+  assert.equal(store.packages.claim({ ...other, repository: "github.com/acme/x" }).kind, "ok");
+  const proven = claimOf("acme/proven", "github.com/acme/proven", true);
+  store.packages.claim(proven);
+  later();
+  assert.equal(
+    store.packages.claim({ ...proven, repository: "github.com/acme/x", verified: false }).kind,
+    "taken",
+  );
+});
+
 test("a verified claim takes a name from one that nobody verified, and loses nobody's builds", () => {
   const { store } = openCatalog();
   store.packages.claim(SQUATTER);
@@ -164,6 +212,7 @@ test("every query finds its builds by an index, whatever it asks for", () => {
   store.builds.put(packageRecord(1));
   store.builds.put(packageRecord(1, {}, { state: "failed" }));
   store.packages.claim(WEB);
+  store.packages.claim(SQUATTER);
   store.remember("a");
   const seen = new Map(queries.map(({ text, bindings }) => [text, bindings]));
   assert.ok(seen.size > 500, `${seen.size} different queries`);

@@ -2,19 +2,23 @@
 import type { BuildRecord } from "../../shared/builds.ts";
 import { newestFirst, type Position } from "./catalog-builds.ts";
 import type { Claim, PackageQuery } from "./contracts.ts";
-import type { Sql, SqlValue } from "./ports.ts";
+import type { Clock, Sql, SqlValue } from "./ports.ts";
 
+/** Milliseconds for which a name is kept whose first build is not known yet: it is asked for, and told, after the claim. */
+const CLAIM_MS = 5 * 60_000;
 /** The host whose webhooks prove that a repository is what it is called. */
 const GITHUB = "github.com";
 
-type NameRow = { repository: string; url: string; verified: number };
+type NameRow = { repository: string; url: string; verified: number; claimed_at: number };
 type Row = Position & { record: string };
 
 export class PackageIndex {
   readonly #sql: Sql;
+  readonly #clock: Clock;
 
-  constructor(sql: Sql) {
+  constructor(sql: Sql, clock: Clock) {
     this.#sql = sql;
+    this.#clock = clock;
   }
 
   /** Ended builds of packages, the last that ended first. */
@@ -28,29 +32,55 @@ export class PackageIndex {
       .map(({ record }) => JSON.parse(record));
   }
 
-  /** Gives a name to a repository, unless another one has it that this claim does not outrank. */
+  /** Gives a name to a repository, unless another one has it that this claim does not outrank and that made use of it. */
   claim(claim: Claim): { kind: "ok" } | { kind: "taken"; by: string } {
     const { full_name, repository, url, verified } = claim;
+    const now = this.#clock.now();
     return this.#sql.transaction(() => {
       const held = this.#sql.exec<NameRow>(
-        "SELECT repository, url, verified FROM names WHERE full_name = ?",
+        "SELECT repository, url, verified, claimed_at FROM names WHERE full_name = ?",
         full_name,
       )[0];
       if (held?.repository === repository) {
-        if (verified && held.verified === 0)
-          this.#sql.exec("UPDATE names SET verified = 1 WHERE full_name = ?", full_name);
+        this.#sql.exec(
+          "UPDATE names SET verified = max(verified, ?), claimed_at = ? WHERE full_name = ?",
+          Number(verified),
+          now,
+          full_name,
+        );
         return { kind: "ok" };
       }
-      if (held !== undefined && !outranks(claim, held)) return { kind: "taken", by: held.url };
+      if (held !== undefined && !outranks(claim, held) && this.#isUsed(full_name, held, now))
+        return { kind: "taken", by: held.url };
       this.#sql.exec(
-        "INSERT OR REPLACE INTO names (full_name, repository, url, verified) VALUES (?, ?, ?, ?)",
+        "INSERT OR REPLACE INTO names (full_name, repository, url, verified, claimed_at) VALUES (?, ?, ?, ?, ?)",
         full_name,
         repository,
         url,
         Number(verified),
+        now,
       );
       return { kind: "ok" };
     });
+  }
+
+  /** Whether somebody showed whose the name is, or a build of it succeeded or may still: a mistyped URL has none. */
+  #isUsed(full_name: string, { repository, verified, claimed_at }: NameRow, now: number): boolean {
+    if (verified !== 0) return true;
+    const [namespace = "", name = ""] = full_name.split("/");
+    const hasBuild = (condition: string, ...more: SqlValue[]) =>
+      this.#sql.exec(
+        `SELECT 1 FROM builds INDEXED BY builds_by_repository
+         WHERE visibility = 'public' AND repository = ? AND namespace = ? AND name = ?
+           AND recipe = 'erlang' AND ${condition} LIMIT 1`,
+        repository,
+        namespace,
+        name,
+        ...more,
+      ).length > 0;
+    if (hasBuild("state IN ('queued', 'running', 'succeeded')")) return true;
+    const since = new Date(claimed_at).toISOString();
+    return claimed_at > now - CLAIM_MS && !hasBuild("queued_at >= ?", since);
   }
 
   #select(success: boolean, query: PackageQuery): Row[] {

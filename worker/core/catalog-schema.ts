@@ -73,6 +73,7 @@ export const CATALOG_MIGRATIONS: readonly Migration[] = [
     "CREATE TABLE webhooks (digest TEXT PRIMARY KEY, at INTEGER NOT NULL) STRICT, WITHOUT ROWID",
     "CREATE INDEX webhooks_oldest ON webhooks (at)",
   ],
+  ["ALTER TABLE names ADD COLUMN claimed_at INTEGER NOT NULL DEFAULT 0"],
 ];
 
 /** By what builds are found, from records that were stored before anybody looked for it. */

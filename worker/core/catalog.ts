@@ -31,7 +31,7 @@ export class CatalogStore {
     this.#sql = sql;
     this.#clock = clock;
     this.builds = new BuildIndex(sql);
-    this.packages = new PackageIndex(sql);
+    this.packages = new PackageIndex(sql, clock);
   }
 
   /** `hash` is the SHA-256 of the token: the token itself is never stored. */

@@ -1,5 +1,6 @@
 /** Which agent a build goes to, and how to tell a caller why it does not go yet. Pure. */
 import type { AgentView } from "../../shared/identity.ts";
+import { unmetNeedsText } from "../../shared/recipes/index.ts";
 import { type Away, awayTexts, lastSign } from "./away.ts";
 import type { Agent, HeldBack } from "./registry.ts";
 import type { JobKind, JobRow } from "./scheduler-store.ts";
@@ -90,6 +91,8 @@ export function noSuchAgent(standings: Standing[], kind: JobKind): string | null
   );
   if (!known.some(({ status }) => status === "connected")) return null;
   if (known.some(({ agent }) => hasLabels(agent, kind))) return null;
+  const ofItsRecipe = unmetNeedsText(kind.needs);
+  if (ofItsRecipe !== null) return ofItsRecipe;
   const [missing, there] = missingText(known, kind);
   return `No agent has ${missing}. There ${there}.`;
 }

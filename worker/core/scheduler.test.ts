@@ -109,6 +109,11 @@ test("a build whose label nobody has ends at once, and says which there are", as
   await bare.agent("a");
   await bare.enqueue("b1", { needs: { erlang: "19" } });
   assert.equal(bare.build("b1").unplaceableReason, "No agent has erlang=19. There is none.");
+  await bare.enqueue("b2", { needs: { buildkit: "yes" } });
+  assert.match(
+    bare.build("b2").unplaceableReason ?? "",
+    /^Build secrets need .* BuildKit .*: there is none\.$/,
+  );
 });
 
 test("builds wait for a label as long as no agent of their recipe is there to judge by", async () => {

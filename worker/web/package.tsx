@@ -3,6 +3,8 @@ import type { FC } from "hono/jsx";
 import type { BuildRecord } from "../../shared/builds.ts";
 import { State, Terminal, Time, Wide } from "./parts.tsx";
 
+const COMMON_PLATFORM = "linux/amd64";
+
 /** One row of a package page. */
 export type VersionRow = { version: string; builds: ReadonlyMap<string, BuildRecord> };
 
@@ -104,11 +106,14 @@ const Badge: FC<PackageProps> = ({ name, origin }) => {
   );
 };
 
-/** The newest version with a build to hand out. */
+/** Of the newest version with a build to hand out, the one for the platform that most have. */
 function newest(rows: readonly VersionRow[]): BuildRecord | undefined {
-  return rows
-    .flatMap(({ builds }) => [...builds.values()])
-    .find(({ state }) => state === "succeeded");
+  for (const { builds } of rows) {
+    const made = [...builds].filter(([, { state }]) => state === "succeeded");
+    const best = made.find(([variant]) => variant === COMMON_PLATFORM) ?? made[0];
+    if (best !== undefined) return best[1];
+  }
+  return undefined;
 }
 
 const UsePackage: FC<PackageProps> = ({ name, repository, rows }) => {

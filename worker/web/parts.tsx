@@ -28,7 +28,7 @@ export const Wide: FC<{ label: string; children?: Child }> = ({ label, children 
   </section>
 );
 
-/** Builds as a list, newest first. */
+/** Builds as a list, in the order in which they were asked for, the last one first. */
 export const BuildList: FC<{ builds: readonly BuildRecord[] }> = ({ builds }) => (
   <ul class="builds">
     {builds.map((record) => {
@@ -43,7 +43,7 @@ export const BuildList: FC<{ builds: readonly BuildRecord[] }> = ({ builds }) =>
           <span class="meta">
             <State state={record.state} />
             <span class="recipe">{recipeWord(record.recipe)}</span>
-            <Time time={record.ended_at ?? record.queued_at} ago />
+            <Time time={record.queued_at} ago />
           </span>
         </li>
       );

@@ -6,9 +6,9 @@ export type ShownProblem = { status: number; title: string; detail: string };
 
 export const ProblemPage: FC<{
   problem: ShownProblem;
-  /** The repository that the request was about, for the form that adds builds; empty when there was none. */
-  repository: string;
-}> = ({ problem, repository }) => (
+  /** Path of the form that adds builds, with what is known already. */
+  add: string;
+}> = ({ problem, add }) => (
   <>
     <h1>{problem.title}</h1>
     <p class="detail">{problem.detail}</p>
@@ -19,9 +19,7 @@ export const ProblemPage: FC<{
           <a href="/?q=">Look through the builds</a>
         </li>
         <li>
-          <a href={repository === "" ? "/add" : `/add?${new URLSearchParams({ repository })}`}>
-            Add a build
-          </a>
+          <a href={add}>Add a build</a>
         </li>
       </ul>
     </nav>
