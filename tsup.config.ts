@@ -5,7 +5,7 @@ const unused = fileURLToPath(new URL("./agent/unused.cjs", import.meta.url));
 
 /** The agent and the command line, each as one file that needs Node and nothing else. */
 export default defineConfig({
-  entry: { agent: "agent/main.ts", cli: "cli/main.ts" },
+  entry: { agent: "agent/main.ts", cli: "cli/main.ts", perok: "cli/perok.ts" },
   format: "esm",
   platform: "node",
   target: "node22",

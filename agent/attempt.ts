@@ -31,10 +31,11 @@ const LET_GO_MS = 10_000;
 const CLEAN_MS = 30_000;
 
 /** Said when files go up: torokko's own words for what it makes. */
-const SAVING: Record<RecipeName, string> = {
+const SAVING: Partial<Record<RecipeName, string>> = {
   go: MESSAGES.saving,
   erlang: "saving package...",
   image: "saving image...",
+  app: "saving...",
 };
 
 /** What every attempt of this agent shares. */
@@ -200,7 +201,7 @@ export class Attempt {
     await context.say(MESSAGES.started, { fields: { workspace: workspaceVolume(this.owner) } });
     const made = await this.#made(context);
     if (made.length === 0) return;
-    await context.say(SAVING[this.#recipe.name]);
+    await context.say(SAVING[this.#recipe.name] ?? MESSAGES.saving);
     this.#uplink.phase("upload");
     for (const file of made) {
       const upload = uploadFile(file, {

@@ -127,6 +127,19 @@ test("a wrong setting is one line with its file and key", () => {
   );
 });
 
+test("web apps are on the agent's own network unless the operator names one that has addresses", () => {
+  const parsed = (app: object) => parseSettings({ app }, (key) => key).app;
+  assert.deepEqual(
+    [parsed({}).network, parsed({}).traefik_network, parsed({}).enabled],
+    [null, null, true],
+  );
+  const set = parsed({ network: "web", traefik_network: "traefik", memory: "256m", cpus: 0.5 });
+  assert.deepEqual([set.network, set.traefik_network], ["web", "traefik"]);
+  assert.deepEqual(set.limits, { memory_bytes: 256 * 2 ** 20, cpus: 0.5, pids: 512 });
+  for (const network of ["host", "none", "bridge", "container:abc"])
+    assert.throws(() => parsed({ network }), /app\.network must be a network that was made/);
+});
+
 test("the home is the option, RAILHEAD_HOME or a folder of the user's own", () => {
   assert.equal(homeFolder("/a", { RAILHEAD_HOME: "/b" }), "/a");
   assert.equal(homeFolder(undefined, { RAILHEAD_HOME: "/b" }), "/b");

@@ -14,100 +14,28 @@ import {
   LOG_HEAD_BYTES,
   LOG_TAIL_BYTES,
 } from "../shared/limits.ts";
-import { mailSenderSchema } from "../shared/notice.ts";
-import { labelsSchema } from "../shared/protocol.ts";
-import { erlSchema } from "../shared/recipes/erlang.ts";
-import { DEFAULT_REMOTES, parseRemote } from "../shared/remotes.ts";
+import { DEFAULT_REMOTES } from "../shared/remotes.ts";
+import {
+  hexUrl,
+  labels,
+  networkName,
+  number,
+  otpImages,
+  remotes,
+  sender,
+  size,
+  smtpUrl,
+  toggle,
+  whole,
+  word,
+  words,
+} from "./config-values.ts";
 import { AgentExit, EXIT, messageOf } from "./errors.ts";
-import { parseSize } from "./sizes.ts";
 
 export const SETTINGS_FILE = "agent.toml";
 const PREFIX = "RAILHEAD_AGENT_";
 const MIB = 2 ** 20;
 const GIB = 2 ** 30;
-
-function number(min: number, max: number) {
-  const message = `must be a number from ${min} to ${max}`;
-  return z.preprocess(
-    (value) => (typeof value === "string" && /^\d+(?:\.\d+)?$/.test(value) ? Number(value) : value),
-    z.number(message).min(min, message).max(max, message),
-  );
-}
-
-function whole(min: number, max: number) {
-  return number(min, max).refine(Number.isInteger, "must be a whole number");
-}
-
-function size(min: number) {
-  const message = 'must be a size such as "512m" or "4g"';
-  return z.preprocess(
-    (value) => (typeof value === "string" ? parseSize(value) : value),
-    z.int(message).min(min, `${message}, at least ${min} bytes`),
-  );
-}
-
-/** `true` or `false`, as text in the environment. */
-const toggle = z.preprocess(
-  (value) => (value === "true" ? true : value === "false" ? false : value),
-  z.boolean("must be true or false"),
-);
-
-/** An array in the file; words between blanks or commas in the environment. */
-const words = z.preprocess(
-  (value) => (typeof value === "string" ? value.split(/[\s,]+/).filter(Boolean) : value),
-  z.array(z.string("must be a list of words"), "must be a list of words"),
-);
-
-/** A table in the file; `k=v,k=v` in the environment and as an option. */
-const labels = z.preprocess(readPairs, labelsSchema);
-
-function readPairs(value: unknown): unknown {
-  if (typeof value !== "string") return value;
-  const pairs = value.split(/[\s,]+/).filter(Boolean);
-  return Object.fromEntries(
-    pairs.map((pair) => [pair.split("=")[0], pair.split("=").slice(1).join("=")]),
-  );
-}
-
-const word = z.string("must be text").max(512).regex(/^\S*$/, "must not hold blanks");
-
-/** Builder images by OTP major: a table in the file, `27=erlang:27,25=erlang:25` in the environment. */
-const otpImages = z.preprocess(
-  readPairs,
-  z.record(erlSchema, word.min(1), "must name an image for each OTP release, such as 27=erlang:27"),
-);
-
-const smtpUrl = word.refine(
-  (text) => text === "" || (/^smtps?:\/\/[^/]/.test(text) && URL.canParse(text)),
-  'must be a URL such as "smtps://user:password@relay.example:465"',
-);
-const sender = z
-  .string("must be text")
-  .refine(
-    (text) => text === "" || mailSenderSchema.safeParse(text).success,
-    'must be an address, or "Name <address>"',
-  );
-
-/** A base URL that paths are appended to. */
-const hexUrl = word
-  .regex(
-    /^https?:\/\/[A-Za-z0-9.:[\]-]+(?:\/[A-Za-z0-9._~%-]+)*\/?$/,
-    "must be a plain http or https URL, without credentials",
-  )
-  .transform((url) => url.replace(/\/$/, ""));
-
-const remotes = words.transform((entries, context) => {
-  const bases: Record<string, string> = {};
-  for (const entry of entries) {
-    const remote = parseRemote(entry);
-    if ("error" in remote) {
-      context.addIssue({ code: "custom", message: remote.error });
-      return z.NEVER;
-    }
-    bases[remote.host] = remote.base;
-  }
-  return bases;
-});
 
 const schema = z.strictObject({
   capacity: whole(0, 1_000).default(Math.max(1, Math.floor(availableParallelism() / 2))),
@@ -150,6 +78,16 @@ const schema = z.strictObject({
       allow_from: words.default([]),
       registries: words.default([]),
       cache: size(0).default(10 * GIB),
+    })
+    .prefault({}),
+  app: z
+    .strictObject({
+      enabled: toggle.default(true),
+      network: networkName.default(""),
+      traefik_network: networkName.default(""),
+      memory: size(16 * MIB).default(Math.min(GIB, Math.floor(totalmem() / 2))),
+      cpus: number(0.05, 1_024).default(Math.max(1, Math.min(2, availableParallelism()))),
+      pids: whole(16, 1_000_000).default(512),
     })
     .prefault({}),
   mail: z
@@ -212,6 +150,17 @@ export type AgentSettings = {
     registries: string[];
     cache_bytes: number;
   };
+  /** Web apps. */
+  app: {
+    /** Whether this agent runs any. */
+    enabled: boolean;
+    /** The engine's network that they are on; null for the agent's own, which lets out only. */
+    network: string | null;
+    /** A network that they join as well; null for none. */
+    traefik_network: string | null;
+    /** Of one container. */
+    limits: { memory_bytes: number; cpus: number; pids: number };
+  };
   /** The SMTP relay for mail to committers; null where this agent sends none. */
   mail: { url: string; from: string } | null;
   /** Below this the agent takes no new work. */
@@ -257,7 +206,7 @@ export function parseSettings(
     const message = unknown === undefined ? issue?.message : "is no setting of the agent";
     throw new AgentExit(EXIT.usage, `${place(key)} ${message}`);
   }
-  const { limits, cache, image, mail, disk, log, ...rest } = result.data;
+  const { limits, cache, image, app, mail, disk, log, ...rest } = result.data;
   return {
     ...rest,
     limits: {
@@ -277,6 +226,12 @@ export function parseSettings(
       allow_from: image.allow_from,
       registries: image.registries,
       cache_bytes: image.cache,
+    },
+    app: {
+      enabled: app.enabled,
+      network: app.network || null,
+      traefik_network: app.traefik_network || null,
+      limits: { memory_bytes: app.memory, cpus: app.cpus, pids: app.pids },
     },
     mail: mail.url === "" ? null : mail,
     min_free_bytes: disk.min_free,

@@ -19,7 +19,8 @@ async function connect() {
       dial: (_url, _bearer, events) => {
         dialled.resolve(events);
         return {
-          send: (text) => sent.push(text === PING ? PING : JSON.parse(text).t) > 0,
+          send: (data) => sent.push(data === PING ? PING : JSON.parse(String(data)).t) > 0,
+          room: () => null,
           close: () => {},
           terminate: () => {},
         };

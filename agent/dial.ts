@@ -2,26 +2,32 @@
 import type { IncomingMessage } from "node:http";
 import WebSocket from "ws";
 import { FRAME_BYTES } from "../shared/limits.ts";
+import { TUNNEL_MESSAGE_BYTES } from "../shared/tunnel/index.ts";
 import { refusalOf } from "./edge.ts";
+import { Latch } from "./latch.ts";
 import type { Line, LineEnd, LineEvents } from "./ports.ts";
 
 /** Milliseconds for TCP, TLS and the upgrade. */
 const HANDSHAKE_MS = 10_000;
 /** Bytes of a refusal's body that are read. */
 const BODY_BYTES = 64 * 1024;
+/** Bytes that wait to be sent, above which there is no room for more. */
+const WAITING_BYTES = 1024 * 1024;
 
 export function dial(url: URL, bearer: string, events: LineEvents): Line {
   let end: LineEnd | null = null;
+  const sent = new Latch();
   const socket = new WebSocket(url, {
     headers: { authorization: `Bearer ${bearer}` },
     handshakeTimeout: HANDSHAKE_MS,
-    maxPayload: FRAME_BYTES,
+    maxPayload: Math.max(FRAME_BYTES, TUNNEL_MESSAGE_BYTES),
     perMessageDeflate: false,
     followRedirects: false,
   });
   socket.on("open", () => {
     socket.on("message", (data, isBinary) => {
       if (!isBinary) events.text(data.toString());
+      else events.bytes?.(data as Buffer);
     });
     events.opened();
   });
@@ -35,14 +41,23 @@ export function dial(url: URL, bearer: string, events: LineEvents): Line {
     end ??= { kind: "failed", message: error.message || String(error) };
   });
   // ws reports a failed handshake as an error and then as 1006.
-  socket.on("close", (code, reason) =>
-    events.ended(end ?? { kind: "closed", code, reason: reason.toString() }),
-  );
+  socket.on("close", (code, reason) => {
+    sent.open();
+    events.ended(end ?? { kind: "closed", code, reason: reason.toString() });
+  });
+  const isFull = () =>
+    socket.readyState === WebSocket.OPEN && socket.bufferedAmount > WAITING_BYTES;
   return {
-    send(text) {
+    send(data) {
       if (socket.readyState !== WebSocket.OPEN) return false;
-      socket.send(text);
+      socket.send(data, () => sent.open());
       return true;
+    },
+    room() {
+      if (!isFull()) return null;
+      return (async () => {
+        while (isFull()) await sent.wait();
+      })();
     },
     close: (code, reason) => socket.close(code, reason),
     terminate: () => socket.terminate(),

@@ -35,7 +35,7 @@ test("a good host has nothing to change", () => {
 
 test("each thing that a host lacks is named, with what to change", () => {
   const facts = emptyEngine().facts_now;
-  const cases: [Partial<Seen>, string][] = [
+  const cases: [Partial<Seen>, ...string[]][] = [
     [{ facts: { error: "no socket" } }, "fail engine"],
     [{ facts: { ...facts, engine_version: "19.03.1" } }, "warn engine"],
     [{ facts: { ...facts, disk_free_bytes: 1 } }, "fail disk"],
@@ -44,7 +44,7 @@ test("each thing that a host lacks is named, with what to change", () => {
     [{ facts: { ...facts, cpus: 1 } }, "warn cpus"],
     [{ facts: { ...facts, seccomp: false } }, "fail seccomp"],
     [{ facts: { ...facts, live_restore: false } }, "warn live-restore"],
-    [{ facts: { ...facts, firewall: false } }, "warn firewall"],
+    [{ facts: { ...facts, firewall: false } }, "warn firewall", "warn web apps"],
     [{ facts: { ...facts, quota: false } }, "warn quota"],
     [{ facts: { ...facts, cgroup_driver: "systemd" } }, "warn image steps"],
     [{ images: [{ image: "golang:1", id: null }] }, "warn image golang:1"],
@@ -54,7 +54,16 @@ test("each thing that a host lacks is named, with what to change", () => {
     [{ edge: { clock_ahead_ms: 3_600_000 } }, "fail clock"],
     [{ home: { folder: "/x", state: "closed" } }, "fail home"],
   ];
-  for (const [seen, expected] of cases) assert.deepEqual(worst(seen), [expected]);
+  for (const [seen, ...expected] of cases) assert.deepEqual(worst(seen), expected);
+});
+
+test("without a firewall web apps run on a network that the operator names, or are switched off", () => {
+  const facts = { ...emptyEngine().facts_now, firewall: false };
+  const on = (app: Partial<typeof SETTINGS.app>) =>
+    showFindings(diagnose({ ...GOOD, facts }, { ...SETTINGS, app: { ...SETTINGS.app, ...app } }));
+  assert.match(on({ network: "web" }), /ok +web apps +on web/);
+  assert.match(on({ network: "web", traefik_network: "t" }), /ok +web apps +on web, and t/);
+  assert.doesNotMatch(on({ enabled: false }), /web apps/);
 });
 
 test("who builds with BuildKit is told which limits do not hold, or that the engine has none", () => {

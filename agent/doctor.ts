@@ -111,6 +111,7 @@ export function diagnose(seen: Seen, settings: AgentSettings): Finding[] {
           ),
         ]
       : [...hostFindings(seen.facts, settings), ...imageFindings(seen.facts, settings)]),
+    ...("error" in seen.facts ? [] : appFindings(seen.facts, settings)),
     erlangFinding(settings),
     ...seen.images.map(({ image, id }) =>
       id
@@ -274,6 +275,20 @@ function imageFindings(facts: HostFacts, { image }: AgentSettings): Finding[] {
       "buildkit",
       `RUN steps have no limit of memory, cores, processes and disk; network: ${network}`,
       'Let only those post images here whom you trust, or set image.builder to "classic".',
+    ),
+  ];
+}
+
+function appFindings({ firewall }: HostFacts, { app }: AgentSettings): Finding[] {
+  if (!app.enabled) return [];
+  const where = app.network ?? "the agent's own network";
+  const joined = app.traefik_network === null ? "" : `, and ${app.traefik_network}`;
+  if (app.network !== null || firewall) return [ok("web apps", `on ${where}${joined}`)];
+  return [
+    warn(
+      "web apps",
+      "cannot run: no firewall keeps them from this host and its network",
+      "Run the agent as root with iptables; or make a network for them and name it (app.network); or set app.enabled to false.",
     ),
   ];
 }

@@ -6,6 +6,7 @@ import { hostname } from "node:os";
 import { join } from "node:path";
 import { setFlagsFromString } from "node:v8";
 import { Command } from "commander";
+import { APPS_FOLDER, AppHost } from "./apps/host.ts";
 import { type AgentSettings, homeFolder, loadSettings } from "./config.ts";
 import type { DockerHost } from "./docker/contracts.ts";
 import { dockerHost } from "./docker/index.ts";
@@ -103,15 +104,23 @@ program
         `This agent is registered in pool ${identity.pool}. For pool ${options.pool}, register with another --home.`,
       );
     await lock(home, "Give each agent a home of its own.");
+    const ports = machine(identity);
+    const docker = dockerOf(home, settings, identity.agent);
+    const log = createLogger({
+      json: logAsJson(),
+      write: (line) => process.stderr.write(`${line}\n`),
+    });
+    const apps = new AppHost({ ports, home, identity, apps: docker.apps, log });
     const service = new Service({
-      ports: machine(identity),
+      ports,
       home,
       identity,
       settings: options.once ? { ...settings, capacity: 1 } : settings,
-      docker: dockerOf(home, settings, identity.agent),
-      recipes: recipes(settings, home),
+      docker,
+      recipes: recipes(settings, home, apps),
+      apps,
       once: options.once === true,
-      log: createLogger({ json: logAsJson(), write: (line) => process.stderr.write(`${line}\n`) }),
+      log,
     });
     let signals = 0;
     const interrupt = () => {
@@ -137,7 +146,9 @@ program
     );
     const agent = "ok" in identity ? identity.ok.agent : UNREGISTERED;
     const docker = dockerOf(home, settings, agent);
-    const images = Object.values(recipes(settings, home)).flatMap((recipe) => recipe.images());
+    const images = Object.values(recipes(settings, home, null)).flatMap((recipe) =>
+      recipe.images(),
+    );
     const findings = diagnose(await look({ home, docker, images, identity }), settings);
     print(json ? JSON.stringify(findings, null, 2) : showFindings(findings));
     if (findings.some(({ status }) => status === "fail")) throw new AgentExit(EXIT.failed, "");
@@ -155,7 +166,7 @@ program
       `End it first, with SIGTERM or "railhead agents drain ${agent}"; then retire it.`,
     );
     await dockerOf(home, loadSettings(home, process.env), agent).retire();
-    for (const left of ["attempts", "go", "disks", "images", IDENTITY_FILE])
+    for (const left of ["attempts", "go", "disks", "images", APPS_FOLDER, IDENTITY_FILE])
       await rm(join(home, left), { recursive: true, force: true });
     held.close();
     const away = "error" in (await lookAtEdge(identity));

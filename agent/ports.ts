@@ -60,6 +60,8 @@ export type LineEnd =
 export type LineEvents = {
   opened(): void;
   text(text: string): void;
+  /** A binary message; whoever has no ear for them ignores them. */
+  bytes?(data: Uint8Array): void;
   /** Called once, last. */
   ended(end: LineEnd): void;
 };
@@ -67,7 +69,9 @@ export type LineEvents = {
 /** A WebSocket to the edge. */
 export interface Line {
   /** False when it is not open. */
-  send(text: string): boolean;
+  send(data: string | Uint8Array): boolean;
+  /** Settles when little enough of what was sent still waits here; null when it is so now. */
+  room(): Promise<void> | null;
   close(code: number, reason: string): void;
   /** Ends it at once, without a word: what a cut looks like to the other side. */
   terminate(): void;

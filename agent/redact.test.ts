@@ -85,6 +85,13 @@ test("of a credential in JSON everything is secret but who it is", () => {
   assert.deepEqual(secretsOf('{"registry":null,"git":null}').slice(1), []);
 });
 
+test("of an app's credential only what opens its socket is secret, not what its owner set", () => {
+  const credential = { env: { MODE: "production" }, serve: "s".repeat(64) };
+  const words = secretsOf(JSON.stringify(credential));
+  const said = redactor(...words).text(`production ${credential.serve}`);
+  assert.equal(said, `production ${MARK}`);
+});
+
 test("every line of a build secret is one, and its id is none", () => {
   const secrets = [{ id: "username", value: "first-line\nsecond-line" }];
   const words = secretsOf(JSON.stringify({ registry: null, git: null, secrets }));

@@ -86,15 +86,17 @@ const NAMES = new Set(["username", "id"]);
 
 /**
  * The secret words of a credential: an Authorization header value (the whole, its token, a Basic pair and its password),
- * or JSON, of which all is secret but names.
+ * or JSON, of which all is secret but names, and the environment of an app: what a log shows of that is its owner's affair.
  */
 export function secretsOf(credential: string): string[] {
   if (!credential.startsWith("{")) return ofAuthorization(credential);
   const secrets: string[] = [];
-  JSON.parse(credential, (key, value: unknown) => {
+  const collect = (key: string, value: unknown): void => {
     if (typeof value === "string" && !NAMES.has(key)) secrets.push(value);
-    return value;
-  });
+    if (typeof value !== "object" || value === null || key === "env") return;
+    for (const [inner, of] of Object.entries(value)) collect(inner, of);
+  };
+  collect("", JSON.parse(credential));
   return [credential, ...secrets.flatMap(ofAuthorization)];
 }
 

@@ -2,6 +2,7 @@
 import { arch, platform } from "node:os";
 import { join } from "node:path";
 import type { Target } from "../shared/recipes/index.ts";
+import type { AppHost } from "./apps/host.ts";
 import { Attempts } from "./attempts.ts";
 import { pause } from "./backoff.ts";
 import type { AgentSettings } from "./config.ts";
@@ -40,6 +41,8 @@ export type ServiceParts = {
   settings: AgentSettings;
   docker: DockerHost;
   recipes: Record<string, Recipe<Target>>;
+  /** The web apps of this host; null where there are none. */
+  apps: AppHost | null;
   /** End after one build. */
   once: boolean;
   log: Logger;
@@ -139,11 +142,12 @@ export class Service {
    * @throws AgentExit
    */
   async run(): Promise<void> {
-    const { home, log, ports } = this.#parts;
+    const { home, log, ports, apps } = this.#parts;
     await ports.disk.makeFolder(home);
     this.#facts = await this.#engine();
     if (this.#stop.signal.aborted) return;
     await this.#attempts.load();
+    await apps?.load();
     await this.#reap();
     const firstLook = this.#health.look();
     await Promise.race([firstLook, sleep(ports.clock, FIRST_LOOK_MS)]);
@@ -162,6 +166,7 @@ export class Service {
     await within(ports.clock, rest, ENDING_MS, "it takes too long").catch((error: unknown) =>
       log.warn("what ran beside the attempts was broken off", { why: messageOf(error) }),
     );
+    apps?.stop();
     log.info("stopped");
   }
 
@@ -220,7 +225,7 @@ export class Service {
 
   /** Removes from the host what no attempt claims. */
   async #reap(): Promise<void> {
-    const { docker, identity, log, ports } = this.#parts;
+    const { docker, identity, apps, log, ports } = this.#parts;
     const housekeeping = this.#housekeeping.owner;
     try {
       const live = [...this.#attempts.held(), ...(housekeeping ? [housekeeping] : [])];
@@ -229,6 +234,8 @@ export class Service {
       const removed = await within(ports.clock, reaping, ROUND_MS, "the engine takes too long");
       if (removed.length > 0) log.info("removed leftovers", { count: removed.length });
       cleaned();
+      if (apps !== null)
+        await within(ports.clock, apps.reap(live), ROUND_MS, "the engine takes too long");
     } catch (error) {
       log.warn("leftovers could not be removed", { why: messageOf(error) });
     }

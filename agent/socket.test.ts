@@ -3,6 +3,7 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { test } from "node:test";
 import { WebSocketServer } from "ws";
+import { until } from "../test/support/until.ts";
 import { dial } from "./dial.ts";
 import { refusalOf } from "./edge.ts";
 import { clock } from "./machine.ts";
@@ -64,6 +65,49 @@ test("a connection over which nothing comes back any more is ended", async () =>
   const end = await connect(new URL(`ws://127.0.0.1:${port}`)).ended;
   assert.deepEqual(end, { kind: "failed", message: "the connection went silent" });
   for (const client of server.clients) client.terminate();
+  server.close();
+});
+
+test("whoever sends much is told when there is room again, and binary messages are told from text", async () => {
+  const server = new WebSocketServer({ port: 0, host: "127.0.0.1" });
+  let received = 0;
+  server.on("connection", (client) => {
+    client.pause();
+    client.on("message", (data: Buffer) => {
+      received += data.length;
+    });
+    client.send(Buffer.of(1, 2, 3));
+  });
+  await new Promise((resolve) => server.once("listening", resolve));
+  const { port } = server.address() as AddressInfo;
+  const bytes = Promise.withResolvers<Uint8Array>();
+  const socket: Socket = new Socket(
+    { clock, net: { dial } },
+    new URL(`ws://127.0.0.1:${port}`),
+    "t",
+    { opened: () => {}, text: () => {}, bytes: bytes.resolve, ended: () => {} },
+  );
+  assert.deepEqual([...(await bytes.promise)], [1, 2, 3]);
+  assert.equal(socket.room(), null);
+  let sent = 0;
+  // What the systems between take is not ours to know.
+  while (socket.room() === null && sent < 2 ** 30) {
+    socket.send(new Uint8Array(2 ** 18));
+    sent += 2 ** 18;
+  }
+  const room = socket.room();
+  assert.notEqual(room, null);
+  for (const client of server.clients) client.resume();
+  await room;
+  await until("all of it", () => received === sent);
+  const full = () => {
+    while (socket.room() === null) socket.send(new Uint8Array(2 ** 18));
+    return socket.room();
+  };
+  const waiting = full();
+  for (const client of server.clients) client.terminate();
+  // A socket that ends keeps nobody waiting.
+  await waiting;
   server.close();
 });
 

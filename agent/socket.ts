@@ -38,6 +38,10 @@ export class Socket {
     this.#line = net.dial(url, bearer, {
       opened: () => events.opened(),
       text: (text) => this.#text(text),
+      bytes: (data) => {
+        this.#alive();
+        events.bytes?.(data);
+      },
       ended: (end) => this.#finish(this.#end ?? end),
     });
   }
@@ -49,8 +53,13 @@ export class Socket {
   }
 
   /** False when the connection is not open: the frame is for the next one. */
-  send(text: string): boolean {
-    return this.#line.send(text);
+  send(data: string | Uint8Array): boolean {
+    return this.#line.send(data);
+  }
+
+  /** Settles when it takes more; null when it does now. */
+  room(): Promise<void> | null {
+    return this.#line.room();
   }
 
   /** Takes leave; a close that is not answered in time ends the connection all the same. */
@@ -81,10 +90,15 @@ export class Socket {
   #text(text: string): void {
     if (text === PING) this.send(PONG);
     else if (text === PONG) {
-      this.#dead?.();
-      this.#dead = null;
+      this.#alive();
       this.#events.answered?.();
     } else this.#events.text(text);
+  }
+
+  /** Something came: on a busy line the answer to a ping waits behind all the rest. */
+  #alive(): void {
+    this.#dead?.();
+    this.#dead = null;
   }
 
   #finish(end: LineEnd): void {

@@ -45,6 +45,24 @@ describe("a folder as a build context", () => {
     assert.deepEqual(await names(folder), ["Dockerfile", "a", "b", "b/.hidden", "b/c"]);
   });
 
+  test("what is never sent is left out at any depth, whatever .dockerignore takes back", async () => {
+    const folder = await folderOf({
+      ".dockerignore": "!.git\n!**/.peroku.json\n",
+      ".git/HEAD": "",
+      ".gitignore": "",
+      ".peroku.json": "",
+      Dockerfile: "",
+      "sub/.git": "",
+      "sub/.peroku.json": "",
+      "sub/a": "",
+    });
+    const files = await listContext(folder, "Dockerfile", [".git", ".peroku.json"]);
+    assert.deepEqual(
+      files.map(({ name }) => name),
+      [".dockerignore", ".gitignore", "Dockerfile", "sub", "sub/a"],
+    );
+  });
+
   test(".dockerignore leaves out what it names, and takes back what it excepts", async () => {
     const folder = await folderOf({
       ".dockerignore":

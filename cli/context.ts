@@ -9,7 +9,7 @@ import dockerignore, { type Ignore } from "@balena/dockerignore";
 import tar from "tar-stream";
 import { CONTEXT_BYTES } from "../shared/limits.ts";
 import { CliError, EXIT, messageOf, systemCode } from "./errors.ts";
-import { size } from "./terminal.ts";
+import { StatusLine, size } from "./terminal.ts";
 
 const IGNORE_FILE = ".dockerignore";
 const PERMISSIONS = 0o7777;
@@ -25,12 +25,15 @@ export type ContextFile = {
  * Where a Dockerfile (as given, from the current folder) is in the context. Throws CliError (usage) when it is
  * not there, or outside.
  */
-export async function locateDockerfile(folder: string, given: string | undefined): Promise<string> {
+export async function locateDockerfile(
+  folder: string,
+  given: string | undefined,
+  hint = "Name the Dockerfile with --file.",
+): Promise<string> {
   const path = given === undefined ? join(folder, "Dockerfile") : resolve(given);
   const name = relative(folder, path).split(sep).join("/");
   const found = await lstat(path).catch(() => null);
-  if (found === null)
-    throw new CliError(`There is no ${path}. Name the Dockerfile with --file.`, EXIT.usage);
+  if (found === null) throw new CliError(`There is no ${path}. ${hint}`, EXIT.usage);
   if (name === "" || name.split("/")[0] === "..")
     throw new CliError(
       `${given} lies outside of ${folder}: it must be part of the context.`,
@@ -39,8 +42,15 @@ export async function locateDockerfile(folder: string, given: string | undefined
   return name;
 }
 
-/** What of the folder is sent, in a stable order. The Dockerfile and .dockerignore always are, as with docker. */
-export async function listContext(folder: string, dockerfile: string): Promise<ContextFile[]> {
+/**
+ * What of the folder is sent, in a stable order. The Dockerfile and .dockerignore always are, as with docker; what is
+ * called as one of `never` is not, at any depth.
+ */
+export async function listContext(
+  folder: string,
+  dockerfile: string,
+  never: readonly string[] = [],
+): Promise<ContextFile[]> {
   const rules = await readRules(folder);
   const files: ContextFile[] = [];
   const walk = async (parent: string): Promise<void> => {
@@ -48,6 +58,7 @@ export async function listContext(folder: string, dockerfile: string): Promise<C
       throw unreadable(join(folder, parent), error);
     });
     for (const child of names.sort()) {
+      if (never.includes(child)) continue;
       const name = parent === "" ? child : `${parent}/${child}`;
       const path = join(folder, name);
       const stats = await lstat(path);
@@ -71,6 +82,29 @@ async function readRules(folder: string): Promise<{ ignore: Ignore; hasException
   });
   const hasExceptions = text.split("\n").some((line) => line.trim().startsWith("!"));
   return { ignore: dockerignore().add(text), hasExceptions };
+}
+
+/** Sends files as a tar.gz by `post`; on a terminal with how far it is. */
+export async function sendContext<T>(
+  folder: string,
+  files: readonly ContextFile[],
+  post: (body: ReadableStream<Uint8Array>) => Promise<T>,
+): Promise<T> {
+  const status = new StatusLine();
+  let sent = 0;
+  const body = packContext(files, (bytes) => {
+    sent = bytes;
+    status.set(`… sending the context, ${size(bytes)}`);
+  });
+  try {
+    const answer = await post(body);
+    status.say(
+      `Sent ${files.length} ${files.length === 1 ? "entry" : "entries"} of ${folder}, ${size(sent)}.`,
+    );
+    return answer;
+  } finally {
+    status.end();
+  }
 }
 
 /** The tar.gz, of at most `limit` bytes. `progress` is told of the bytes so far; a failure ends the stream as CliError. */

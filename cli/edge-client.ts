@@ -19,7 +19,14 @@ const NETWORK: Record<string, string> = {
   EHOSTUNREACH: "there is no way to that host. Check the network.",
   ENETUNREACH: "there is no way to that network. Check the network.",
   DEPTH_ZERO_SELF_SIGNED_CERT: "its certificate is self-signed.",
+  SELF_SIGNED_CERT_IN_CHAIN: "its certificate is of an authority that is not known here.",
+  UNABLE_TO_VERIFY_LEAF_SIGNATURE: "its certificate is of an authority that is not known here.",
+  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: "its certificate is of an authority that is not known here.",
+  ERR_TLS_CERT_ALTNAME_INVALID: "its certificate is for another host.",
+  CERT_NOT_YET_VALID: "its certificate is not valid yet. Is the clock right?",
   CERT_HAS_EXPIRED: "its certificate has expired.",
+  ERR_SSL_WRONG_VERSION_NUMBER: "it does not speak TLS. Write http:// before the address.",
+  ERR_SSL_PACKET_LENGTH_TOO_LONG: "it does not speak TLS. Write http:// before the address.",
 };
 
 const tokenViewSchema = z.object({
@@ -101,23 +108,23 @@ export class EdgeClient {
   }
 
   async build(id: string): Promise<BuildRecord> {
-    return await this.#json(buildRecordSchema, "GET", `/builds/${id}`);
+    return await this.json(buildRecordSchema, "GET", `/builds/${id}`);
   }
 
   async cancel(id: string): Promise<Record<string, unknown>> {
-    return await this.#json(z.record(z.string(), z.unknown()), "DELETE", `/builds/${id}`);
+    return await this.json(z.record(z.string(), z.unknown()), "DELETE", `/builds/${id}`);
   }
 
   async agents(): Promise<AgentView[]> {
-    return await this.#json(z.array(agentViewSchema), "GET", "/api/agents");
+    return await this.json(z.array(agentViewSchema), "GET", "/api/agents");
   }
 
   /** Acts on an agent by its id or name; the agent after it. */
   async actOnAgent(agent: string, action: AgentAction, reason = ""): Promise<AgentView> {
     const path = `/api/agents/${encodeURIComponent(agent)}`;
     return action === "remove"
-      ? await this.#json(agentViewSchema, "DELETE", path)
-      : await this.#json(agentViewSchema, "POST", `${path}/${action}`, { json: { reason } });
+      ? await this.json(agentViewSchema, "DELETE", path)
+      : await this.json(agentViewSchema, "POST", `${path}/${action}`, { json: { reason } });
   }
 
   /** `expires_in_s`: null for a token without an end. */
@@ -127,11 +134,11 @@ export class EdgeClient {
     expires_in_s: number | null,
   ): Promise<CreatedToken> {
     const json = { scope, name, expires_in_s };
-    return await this.#json(createdTokenSchema, "POST", "/api/tokens", { json });
+    return await this.json(createdTokenSchema, "POST", "/api/tokens", { json });
   }
 
   async tokens(): Promise<TokenView[]> {
-    return await this.#json(z.array(tokenViewSchema), "GET", "/api/tokens");
+    return await this.json(z.array(tokenViewSchema), "GET", "/api/tokens");
   }
 
   async revokeToken(id: string): Promise<void> {
@@ -139,7 +146,8 @@ export class EdgeClient {
     await response.body?.cancel();
   }
 
-  async #json<T>(
+  /** An answer of that shape. Throws as `request` does, and CliError (unreachable) for anything else. */
+  async json<T>(
     schema: z.ZodType<T>,
     method: string,
     path: string,

@@ -12,23 +12,25 @@ const STATUS_MS = 250;
 /** What ends us, and not the build. */
 const SIGNALS = ["SIGINT", "SIGTERM"] as const;
 
-/**
- * Follows build `id`; its record when it has ended. A signal leaves it to go on, and ends the process with `later`,
- * lines about what is then to do besides.
- */
+export type Following = {
+  /** What is said to whoever leaves it by a signal. */
+  farewell?: string;
+  /** Where the log goes: stderr leaves stdout to the result. */
+  to?: "stdout" | "stderr";
+};
+
+/** Follows build `id`; its record when it has ended. A signal leaves it to go on, and ends the process. */
 export async function followToEnd(
   client: EdgeClient,
   id: string,
-  later = "",
+  { farewell = farewellTo(id), to = "stderr" }: Following = {},
 ): Promise<BuildRecord> {
   const detach = () => {
-    say(
-      `\nDetached; build ${id} goes on.\n  follow: railhead logs -f ${id}\n  cancel: railhead cancel ${id}${later}`,
-    );
+    say(`\n${farewell}`);
     process.exit(EXIT.interrupted);
   };
   for (const signal of SIGNALS) process.once(signal, detach);
-  await showLog(client, id);
+  await showLog(client, id, to);
   for (const signal of SIGNALS) process.off(signal, detach);
   return client.build(id);
 }
@@ -39,6 +41,11 @@ const WORDS: Partial<Record<BuildState, string>> = {
   timed_out: "timed out",
 };
 
+/** How a build that was left is found again. */
+export function farewellTo(id: string): string {
+  return `Detached; build ${id} goes on.\n  follow: railhead logs -f ${id}\n  cancel: railhead cancel ${id}`;
+}
+
 /** Throws CliError when the build did not go well. */
 export function requireSuccess(record: BuildRecord): void {
   if (record.state === "succeeded") return;
@@ -46,8 +53,12 @@ export function requireSuccess(record: BuildRecord): void {
   throw new CliError(`The build ${WORDS[record.state] ?? record.state}: ${why}`);
 }
 
-/** Shows the log on stderr until the build's end; on a terminal also where it stands. */
-async function showLog(client: EdgeClient, id: string): Promise<void> {
+/** Shows the log until the build's end; on a terminal also where it stands. */
+async function showLog(
+  client: EdgeClient,
+  id: string,
+  to: NonNullable<Following["to"]>,
+): Promise<void> {
   const status = new StatusLine();
   const began = performance.now();
   let where = "in the queue";
@@ -72,7 +83,7 @@ async function showLog(client: EdgeClient, id: string): Promise<void> {
     for await (const entry of log) {
       if (entry.msg === MESSAGES.started) where = "";
       if (entry.stream === undefined && entry.msg.endsWith("...")) doing = entry.msg.slice(0, -3);
-      status.say(plainLine(entry));
+      status.say(plainLine(entry), to);
     }
   } finally {
     clearInterval(clock);

@@ -25,7 +25,7 @@ export type LogOptions = {
 };
 
 /** Cuts in a row without a single new entry after which we give up. */
-const MAX_CUTS = 8;
+export const MAX_CUTS = 8;
 const FIRST_PAUSE_MS = 250;
 const LONGEST_PAUSE_MS = 15_000;
 
@@ -54,13 +54,18 @@ export async function* readLog(
       if (options.signal?.aborted) return;
       if (!mayPass(error) || ++cuts > MAX_CUTS) throw error;
       options.onCut?.();
-      await sleep(Math.min(FIRST_PAUSE_MS * 2 ** (cuts - 1), LONGEST_PAUSE_MS));
+      await pauseAfter(cuts);
     }
   }
 }
 
+/** Waits before it is tried again, after so many cuts in a row. */
+export async function pauseAfter(cuts: number): Promise<void> {
+  await sleep(Math.min(FIRST_PAUSE_MS * 2 ** (cuts - 1), LONGEST_PAUSE_MS));
+}
+
 /** Whether asking again may help: the edge is away, restarting, or cut the stream. */
-function mayPass(error: unknown): boolean {
+export function mayPass(error: unknown): boolean {
   if (error instanceof EdgeRefusal) return error.http >= 500;
   return error instanceof CliError ? error.status === EXIT.unreachable : error instanceof TypeError;
 }

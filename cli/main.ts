@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 /** `railhead`: the command line. */
-import { Command, CommanderError, Option } from "commander";
+import { Command, Option } from "commander";
+import { addAppCommands } from "./app-commands.ts";
 import { runAgent } from "./commands/agent.ts";
 import { actOnAgent, listAgents } from "./commands/agents.ts";
 import { build } from "./commands/build.ts";
@@ -8,11 +9,10 @@ import { dev, prepare } from "./commands/dev.ts";
 import { get } from "./commands/get.ts";
 import { buildImage } from "./commands/image.ts";
 import { login } from "./commands/login.ts";
-import { cancel, logs } from "./commands/logs.ts";
+import { cancel } from "./commands/logs.ts";
 import { createToken, listTokens, revokeToken, SCOPES } from "./commands/token.ts";
 import { version } from "./commands/version.ts";
-import { CliError, EdgeRefusal, EXIT, messageOf } from "./errors.ts";
-import { say } from "./terminal.ts";
+import { endWithReader, runProgram } from "./run-program.ts";
 import { VERSION } from "./version.ts";
 
 const TARGET = "{remote}/{owner}/{repo}/{GOOS}/{GOARCH}/{version}, or its URL";
@@ -36,6 +36,7 @@ Examples:
   $ railhead build github.com/owner/repo/linux/amd64/v1.0.0
   $ railhead get github.com/owner/repo/linux/amd64/latest
   $ railhead image build . -t registry.example/team/app:1.0
+  $ railhead up
   $ railhead token create agent`,
   )
   .addHelpText(
@@ -117,19 +118,13 @@ program
   .action((target, _options, command) => get(target, command.optsWithGlobals()));
 
 program
-  .command("logs")
-  .description("print a build's log")
-  .argument("<build>", "id of the build")
-  .option("-f, --follow", "stay until the build has ended")
-  .addOption(gitToken())
-  .action((id, _options, command) => logs(id, command.optsWithGlobals()));
-
-program
   .command("cancel")
   .description("cancel a build")
   .argument("<build>", "id of the build")
   .addOption(gitToken())
   .action((id, _options, command) => cancel(id, command.optsWithGlobals()));
+
+addAppCommands(program);
 
 const token = program.command("token").description("make, list and revoke tokens");
 token
@@ -201,52 +196,10 @@ program
   .description("print the versions of this command and of the edge")
   .action((_options, command) => version(command.optsWithGlobals()));
 
-/** Runs one command line; answers the exit status. Nothing is thrown. */
-async function main(args: string[]): Promise<number> {
+endWithReader();
+const args = process.argv.slice(2);
+process.exitCode =
   // The agent has options of its own, and some are called like ours.
-  if (args[0] === "agent") return await runAgent(args.slice(1));
-  const json = args.includes("--json");
-  for (const command of [
-    program,
-    ...program.commands,
-    ...program.commands.flatMap((c) => c.commands),
-  ]) {
-    command.exitOverride();
-    // Commander tells of wrong usage by itself, in plain text.
-    if (json) command.configureOutput({ writeErr: () => {} });
-  }
-  try {
-    await program.parseAsync(args, { from: "user" });
-    return Number(process.exitCode ?? EXIT.ok);
-  } catch (error) {
-    // --help and --version end this way too.
-    if (error instanceof CommanderError && error.exitCode === 0) return EXIT.ok;
-    if (json) say(errorAsJson(error));
-    else if (!(error instanceof CommanderError)) say(`railhead: ${errorAsText(error)}`);
-    if (error instanceof CommanderError) return EXIT.usage;
-    return error instanceof CliError ? error.status : EXIT.failed;
-  }
-}
-
-function errorAsText(error: unknown): string | undefined {
-  const debug = process.env.RAILHEAD_DEBUG && !(error instanceof CliError);
-  return debug && error instanceof Error ? error.stack : messageOf(error);
-}
-
-function errorAsJson(error: unknown): string {
-  const message =
-    error instanceof CommanderError && error.code === "commander.help"
-      ? "Say what to do: railhead --help shows what there is."
-      : messageOf(error).replace(/^error: /, "");
-  return JSON.stringify({
-    error: message,
-    code: error instanceof EdgeRefusal ? error.code : null,
-  });
-}
-
-// A reader that has seen enough (`railhead logs … | head`) is no error.
-process.stdout.on("error", (error) => {
-  if ("code" in error && error.code === "EPIPE") process.exit(EXIT.ok);
-  throw error;
-});
-process.exitCode = await main(process.argv.slice(2));
+  args[0] === "agent"
+    ? await runAgent(args.slice(1))
+    : await runProgram(program, args, { prefix: "railhead: ", statusOf: (named) => named });

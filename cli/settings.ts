@@ -67,7 +67,8 @@ export async function writeLogin(login: Login): Promise<string> {
   return file;
 }
 
-async function readLogin(): Promise<Login | null> {
+/** What the last login kept; null without one. Throws CliError (usage). */
+export async function readLogin(): Promise<Login | null> {
   const file = loginFile();
   try {
     return loginSchema.parse(JSON.parse(await readFile(file, "utf8")));
@@ -82,7 +83,11 @@ function loginFile(): string {
   return join(folder, "railhead", "config.json");
 }
 
-async function secretFile(option: string, file: string | undefined): Promise<string | undefined> {
+/** The token alone in a file that an option names. Throws CliError (usage). */
+export async function secretFile(
+  option: string,
+  file: string | undefined,
+): Promise<string | undefined> {
   if (file === undefined) return undefined;
   let text: string;
   try {

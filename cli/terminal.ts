@@ -29,10 +29,11 @@ export class StatusLine {
     process.stderr.write(this.#text);
   }
 
-  /** A remark above it. */
-  say(line: string): void {
+  /** A line above it. */
+  say(line: string, to: "stdout" | "stderr" = "stderr"): void {
     this.#clear();
-    process.stderr.write(`${line}\n${this.#text}`);
+    process[to].write(`${line}\n`);
+    if (this.#text !== "") process.stderr.write(this.#text);
   }
 
   end(): void {

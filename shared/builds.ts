@@ -36,6 +36,8 @@ export const END_CLASSES = [
   "build_error",
   "push_error",
   "image_too_large",
+  "start_error",
+  "unhealthy",
   "config_error",
   "no_build_system",
   "dependency_error",

@@ -40,9 +40,12 @@ export const PROBLEMS = {
   upgrade_required: [426, "A WebSocket upgrade is needed"],
   rate_limited: [429, "Too many builds from this caller"],
   queue_full: [429, "The queue is full"],
+  head_too_large: [431, "The headers are too large"],
   internal: [500, "Internal error"],
   remote_unreachable: [502, "The git host did not answer"],
+  app_broken: [502, "The app did not answer"],
   not_ready: [503, "Not ready"],
+  app_down: [503, "The app is not connected"],
   overloaded: [503, "Too busy"],
 } as const satisfies Record<string, readonly [status: number, title: string]>;
 

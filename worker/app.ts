@@ -20,7 +20,14 @@ export type App = OpenAPIHono<AppEnv>;
 /** Routes that answer whatever the settings are, so that a broken deployment can be looked at. */
 const ALWAYS_SERVED = new Set(["/healthz", "/version"]);
 /** Bodies of any other route are read as JSON, and small. */
-const STREAMED = ["/agent/uploads/", "/api/images", "/api/v1/build", "/callback", "/webhooks/"];
+const STREAMED = [
+  "/agent/uploads/",
+  "/api/images",
+  "/api/v1/build",
+  "/callback",
+  "/webhooks/",
+  "/run",
+];
 
 const SECURITY_HEADERS: Record<string, string> = {
   "x-content-type-options": "nosniff",

@@ -145,7 +145,10 @@ export function contextTooLarge(): Problem {
   );
 }
 
-export async function removeContext(bucket: R2Bucket, { key }: BuildContext): Promise<void> {
+export async function removeContext(
+  bucket: R2Bucket,
+  { key }: Pick<BuildContext, "key">,
+): Promise<void> {
   await bucket.delete(key);
 }
 

@@ -13,6 +13,8 @@ export type Config = {
   poolRules: readonly PoolRule[];
   /** The key of webhooks' signatures; null where none are taken. */
   gitSecret: string | null;
+  /** The one token of peroku's clients; null where they have none. */
+  perokuToken: string | null;
   /** Where mail to committers goes out; null where none is written. */
   mail: MailConfig | null;
 };
@@ -46,6 +48,7 @@ type Settings = CountSettings & {
     | "RAILHEAD_MAIL_TOKEN"
     | "RAILHEAD_TOKEN"
     | "RAILHEAD_SECRET"
+    | "PEROKU_TOK"
     | "GIT_SECRET"]?: string;
 };
 
@@ -67,6 +70,7 @@ export function readConfig(env: Settings): Config {
     env.RAILHEAD_MAIL_FROM,
     env.RAILHEAD_MAIL_TOKEN,
     env.GIT_SECRET,
+    env.PEROKU_TOK,
   ];
   const fingerprint = JSON.stringify(settings);
   if (last?.fingerprint !== fingerprint) last = { fingerprint, config: parse(env) };
@@ -79,6 +83,7 @@ function parse(env: Settings): Config {
     openBuilds: parseBoolean("RAILHEAD_OPEN_BUILDS", env.RAILHEAD_OPEN_BUILDS ?? ""),
     poolRules: parsePools(env.RAILHEAD_POOLS ?? ""),
     gitSecret: env.GIT_SECRET || null,
+    perokuToken: env.PEROKU_TOK || null,
     mail: parseMail(env),
   };
 }

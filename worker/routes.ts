@@ -1,6 +1,7 @@
 /** All faces on one App. The Go face comes last: its paths begin with whatever holds a dot. */
 import { adminRoutes } from "./api/admin.ts";
 import { agentRoutes } from "./api/agents.ts";
+import { appRoutes } from "./api/apps.ts";
 import { buildFileRoutes } from "./api/build-files.ts";
 import { buildRoutes } from "./api/builds.ts";
 import { erlangRoutes } from "./api/erlang.ts";
@@ -18,6 +19,7 @@ export function createRoutes(): App {
   frontRoutes(app);
   adminRoutes(app);
   agentRoutes(app);
+  appRoutes(app);
   buildRoutes(app);
   buildFileRoutes(app);
   erlangRoutes(app);

@@ -3,6 +3,7 @@
  * Every failure is a DockerError with a `kind`.
  */
 import type { Readable } from "node:stream";
+import type { AppContainers } from "../apps/contracts.ts";
 
 export type DockerErrorKind =
   | "gone"
@@ -239,6 +240,7 @@ export interface Images {
 
 export interface DockerHost {
   readonly images: Images;
+  readonly apps: AppContainers;
   facts(): Promise<HostFacts>;
   /** Id of a local image (`sha256:…`); null when it is not on the host. */
   imageId(reference: string): Promise<string | null>;

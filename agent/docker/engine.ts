@@ -29,8 +29,19 @@ export type EngineInfo = {
   CgroupDriver?: string;
 };
 
+export type LogQuery = {
+  follow: boolean;
+  /** Each frame begins with its time (RFC 3339) and a blank. */
+  timestamps?: true;
+  /** Seconds since the epoch, with a fraction. */
+  since?: string;
+  tail?: number;
+};
+
 /** Milliseconds of a call that moves a source or an artifact. */
 const ARCHIVE_MS = 10 * 60_000;
+/** Milliseconds that the engine may take to end a container, beside what the container is given. */
+const STOP_MS = 60_000;
 
 export class Engine {
   readonly images: EngineImages;
@@ -115,6 +126,23 @@ export class Engine {
     await call("unpause the container", () => this.#docker.getContainer(id).unpause());
   }
 
+  /** TERM, and KILL after `grace_ms`; it is not started again by the engine. */
+  async stop(id: string, grace_ms: number): Promise<void> {
+    const seconds = Math.ceil(grace_ms / 1000);
+    await call(
+      "stop the container",
+      () => this.#docker.getContainer(id).stop({ t: seconds }),
+      STOP_MS + seconds * 1000,
+    );
+  }
+
+  /** Has the engine start it again whenever it ends. */
+  async restartAlways(id: string): Promise<void> {
+    await call("keep the container up", () =>
+      this.#docker.getContainer(id).update({ RestartPolicy: { Name: "unless-stopped" } }),
+    );
+  }
+
   /** Removes a container, running or not, and its anonymous volumes. */
   async removeContainer(id: string): Promise<void> {
     await call("remove the container", () =>
@@ -123,10 +151,10 @@ export class Engine {
   }
 
   /** What the engine kept of the output, framed; with `follow` on until the container or the connection ends. */
-  async logs(id: string, { follow }: { follow: boolean }): Promise<Readable> {
+  async logs(id: string, wanted: LogQuery): Promise<Readable> {
     // dockerode streams only what it follows, and would gather the rest in memory: so the query is told apart.
     const split = {
-      _query: { follow, stdout: true, stderr: true },
+      _query: { ...wanted, stdout: true, stderr: true },
       _body: {},
       follow: true as const,
     };
@@ -197,6 +225,12 @@ export class Engine {
 
   inspectNetwork(name: string): Promise<Dockerode.NetworkInspectInfo> {
     return call(`inspect the network ${name}`, () => this.#docker.getNetwork(name).inspect());
+  }
+
+  async joinNetwork(name: string, container: string): Promise<void> {
+    await call(`join the network ${name}`, () =>
+      this.#docker.getNetwork(name).connect({ Container: container }),
+    );
   }
 
   async removeNetwork(name: string): Promise<void> {

@@ -1,5 +1,6 @@
 /** The DockerHost: one engine, as one agent sees it. */
 import { join } from "node:path";
+import { Apps } from "./apps.ts";
 import {
   builtImage,
   DockerError,
@@ -37,6 +38,7 @@ export const DEFAULT_SOCKET = "/var/run/docker.sock";
 
 export class Host implements DockerHost {
   readonly images: AgentImages;
+  readonly apps: Apps;
   readonly #agent: string;
   readonly #engine: Engine;
   readonly #volumes: Volumes;
@@ -52,10 +54,12 @@ export class Host implements DockerHost {
     const sight = async () => (await this.#know()).sight;
     this.#volumes = new Volumes(this.#engine, disks, options.agent, sight);
     this.#network = new OutboundNetwork(this.#engine, options.agent, options.allow_addresses ?? []);
-    this.images = new AgentImages(this.#engine, join(options.folder, "images"), {
+    const view = {
       info: async () => (await this.#know()).info,
       network: () => this.#network.settleForRoot(),
-    });
+    };
+    this.images = new AgentImages(this.#engine, join(options.folder, "images"), view);
+    this.apps = new Apps(this.#engine, options.agent, view);
   }
 
   async facts(): Promise<HostFacts> {
@@ -151,6 +155,7 @@ export class Host implements DockerHost {
     await this.#remove({ [LABEL.agent]: this.#agent }, () => true);
     for (const held of await this.images.attempts()) await this.images.clean(held);
     await this.images.trim(0);
+    await this.apps.trimProjects([]);
     await this.#volumes.sweep();
     await insist(() => this.#network.remove());
   }

@@ -10,6 +10,11 @@ export const LABEL = {
   deadline: "railhead.deadline_ms",
   /** Bytes a volume may grow to, so that a successor goes on watching it. */
   bytes: "railhead.bytes",
+  /** Of a web app's container, in place of `build`: it outlives its attempt. */
+  app: "railhead.app",
+  project: "railhead.project",
+  generation: "railhead.generation",
+  replica: "railhead.replica",
 } as const;
 
 export type Labels = Record<string, string>;
@@ -31,6 +36,11 @@ export function labelFilter(labels: Labels): string[] {
 /** Name of a phase's container; only one can have it, so creating it is a compare-and-set (protocol rule 12). */
 export function containerName(owner: Owner, phase: string): string {
   return `railhead-${owner.build}-${owner.attempt}-${phase}`;
+}
+
+/** Name of a web app's container. */
+export function appContainerName(build: string): string {
+  return `railhead-app-${build}`;
 }
 
 /** Label of a positive whole number; null when it is missing or is none. */

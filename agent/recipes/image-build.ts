@@ -2,41 +2,23 @@
  * One image build (spec images.md): context, build, push or tarball. A restarted agent runs it again from the start;
  * what the journal says is done is not done twice.
  */
-import { createReadStream } from "node:fs";
-import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import {
   type ImageCredential,
   type ImageTarget,
   imageCredentialSchema,
 } from "../../shared/recipes/image.ts";
-import { digestFile } from "../archive.ts";
-import {
-  type Builder,
-  builtImage,
-  type Chunk,
-  DockerError,
-  type ImageSpec,
-  type RegistryLogin,
-} from "../docker/contracts.ts";
-import { showSize } from "../sizes.ts";
+import { type Builder, DockerError, type RegistryLogin } from "../docker/contracts.ts";
 import { checkoutFolder, fetchSource } from "../workspace.ts";
 import { type Outcome, type RecipeContext, RecipeFailure } from "./contracts.ts";
-import { writeContext } from "./image-context.ts";
-import {
-  isBuilderArgument,
-  isProxyArgument,
-  readDockerfile,
-  refusedTriggers,
-} from "./image-dockerfile.ts";
+import { isBuilderArgument, isProxyArgument } from "./image-dockerfile.ts";
 import { downloadTar } from "./image-download.ts";
-import { type BaseName, isAllowed, parseBaseName } from "./image-names.ts";
+import { type BaseName, parseBaseName } from "./image-names.ts";
 import { pushImage } from "./image-push.ts";
 import type { ImageRecipeSettings } from "./image-settings.ts";
+import { ImageSteps, OWN_REGISTRY } from "./image-steps.ts";
 import { saveTarball } from "./image-tarball.ts";
 
-/** Names that only the agent gives, while it builds. */
-const OWN_REGISTRY = "railhead.local";
 const NO_CREDENTIAL: ImageCredential = { registry: null, git: null, secrets: [] };
 
 /** What the context told. */
@@ -51,6 +33,7 @@ export class ImageBuild {
   readonly #settings: ImageRecipeSettings;
   readonly #credential: ImageCredential;
   readonly #name: BaseName;
+  readonly #steps: ImageSteps;
 
   constructor(context: RecipeContext<ImageTarget>, settings: ImageRecipeSettings) {
     this.#context = context;
@@ -63,10 +46,7 @@ export class ImageBuild {
     const name = parseBaseName(context.target.image);
     if (name === null) throw new Error(`${context.target.image} is no name of an image`);
     this.#name = name;
-  }
-
-  get #tar(): string {
-    return join(this.#context.folder, "context.tar");
+    this.#steps = new ImageSteps(context, settings, (base) => this.#loginFor(base));
   }
 
   async make(): Promise<Outcome> {
@@ -110,30 +90,18 @@ export class ImageBuild {
     const { source } = target;
     await this.#context.say("fetching context...");
     if (source.kind === "git") return this.#prepareGit(source);
-    const raw = join(folder, "context.raw");
+    let raw: string;
     if (source.kind === "url") {
+      raw = join(folder, "context.raw");
       await downloadTar(source.url, raw, { max_bytes: context_bytes, allow_addresses, signal });
-    } else {
-      if (source.size > context_bytes)
-        throw new RecipeFailure(
-          "context_error",
-          `The context has ${showSize(source.size)}, more than the ${showSize(context_bytes)} that this agent takes (image.context).`,
-        );
-      await this.#context.fetchContext(raw, source.size);
-      const { size, sha256 } = await digestFile(raw);
-      if (size !== source.size || sha256 !== source.sha256) {
-        await rm(raw);
-        throw new RecipeFailure("storage", "The context came damaged to the agent: post it again.");
-      }
-    }
-    const images = await this.#check(createReadStream(raw), 0);
-    await rm(raw);
+    } else raw = await this.#steps.posted(source);
+    const images = await this.#steps.checkFile(raw, target.dockerfile, target.args);
     return { images, repositories: [] };
   }
 
   async #prepareGit(source: Extract<ImageTarget["source"], { kind: "git" }>): Promise<Prepared> {
     const { remotes, git_image } = this.#settings;
-    const { docker, owner, limits } = this.#context;
+    const { docker, owner, limits, target } = this.#context;
     const { remote, commit, version } = source;
     const from = {
       remote,
@@ -149,88 +117,36 @@ export class ImageBuild {
     const container = await docker.adopt(owner, "fetch");
     if (container === null) throw new Error("the fetch container is gone");
     const checkout = await container.get(checkoutFolder(from), limits.disk_bytes);
-    const images = await this.#check(checkout, 1);
+    const images = await this.#steps.check(checkout, 1, target.dockerfile, target.args);
     return { images, repositories };
-  }
-
-  /** @returns images that the Dockerfile names */
-  async #check(from: AsyncIterable<Uint8Array>, strip: number): Promise<string[]> {
-    const { target, limits, signal } = this.#context;
-    const text = await writeContext(from, this.#tar, {
-      dockerfile: target.dockerfile,
-      strip,
-      max_bytes: limits.disk_bytes,
-      signal,
-    });
-    const reading = readDockerfile(text, target.args, this.#settings.builder);
-    if (reading.kind === "refused") throw new RecipeFailure("dockerfile_refused", reading.reason);
-    return reading.images;
   }
 
   // ---- build ----------------------------------------------------------------------------------------
 
   async #build(references: readonly string[]): Promise<null> {
-    const { target, docker, owner } = this.#context;
-    const bases = references.map((reference) => this.#allowed(reference));
+    const { target, docker } = this.#context;
+    const bases = references.map((reference) => this.#steps.allowed(reference));
     const taken = target.no_cache ? [] : target.cache_from;
     const wanted = this.#settings.builder === "buildkit" ? [] : taken;
     if (wanted.length < taken.length)
       await this.#context.say("No layers are taken from other images: BuildKit builds all anew.", {
         level: "warning",
       });
-    const caches = wanted.map((reference) => this.#allowed(reference));
+    const caches = wanted.map((reference) => this.#steps.allowed(reference));
     const names = [...bases, ...caches].map(({ name }) => name);
     await docker.images.holding(names, async () => {
-      for (const base of bases) await this.#ready(base);
+      for (const base of bases) await this.#steps.ready(base);
       const cache_from: string[] = [];
       for (const cache of caches) if (await this.#readyCache(cache)) cache_from.push(cache.name);
       await this.#run(cache_from);
     });
-    if ((await docker.images.inspect(builtImage(owner))) === null)
-      throw new RecipeFailure("build_error", "The build made no image.");
     return null;
-  }
-
-  /** @throws RecipeFailure for what policy forbids to build upon */
-  #allowed(reference: string): BaseName {
-    const base = parseBaseName(reference);
-    if (base === null)
-      throw new RecipeFailure("dockerfile_refused", `${reference} is no name of an image.`);
-    const { allow_from } = this.#settings;
-    if (base.registry === OWN_REGISTRY || !isAllowed(base, allow_from))
-      throw new RecipeFailure(
-        "dockerfile_refused",
-        `This agent does not build upon ${reference}${allow_from.length === 0 ? "" : `: its owner allows ${allow_from.join(", ")}`}.`,
-      );
-    return base;
-  }
-
-  /** Brings a base image to the host, unless it is there and for everybody. */
-  async #ready(base: BaseName): Promise<void> {
-    const { docker, signal } = this.#context;
-    const { images } = docker;
-    const here = await images.inspect(base.name);
-    // What is found by its id alone has another name, or none: somebody else's.
-    if (!here?.names.includes(base.name) || images.isGuarded(base.name)) {
-      await this.#context.say(`pulling ${base.name}...`);
-      try {
-        await images.pull(base.name, this.#loginFor(base), signal);
-      } catch (error) {
-        signal.throwIfAborted();
-        if (!(error instanceof DockerError) || error.said === null) throw error;
-        throw new RecipeFailure("build_error", error.said);
-      }
-    }
-    const triggers = (await images.inspect(base.name))?.on_build ?? [];
-    const reason = refusedTriggers(triggers, this.#settings.builder);
-    if (reason !== null)
-      throw new RecipeFailure("dockerfile_refused", `The base image ${base.name}: ${reason}`);
   }
 
   /** False, with a word in the log, when there is nothing to take layers from. */
   async #readyCache(cache: BaseName): Promise<boolean> {
     try {
-      await this.#ready(cache);
+      await this.#steps.ready(cache);
       return true;
     } catch (error) {
       if (!(error instanceof RecipeFailure)) throw error;
@@ -242,42 +158,30 @@ export class ImageBuild {
   }
 
   async #run(cache_from: string[]): Promise<void> {
-    const { target, docker, owner, limits, signal } = this.#context;
+    const { target, docker, owner, limits } = this.#context;
     const { dockerfile, stage, args, labels } = target;
     const login = this.#loginFor(this.#name);
     await this.#context.say("building image...");
     const { max_bytes } = this.#settings;
-    const spec: ImageSpec = {
-      owner,
-      builder: this.#builder(),
-      dockerfile,
-      stage,
-      args,
-      labels,
-      cache_from,
-      login,
-      limits,
-      max_bytes,
-    };
-    const tar = createReadStream(this.#tar);
-    let failure: RecipeFailure | null = null;
+    const builder = this.#builder();
     try {
-      await this.#context.follow(
-        (async function* (): AsyncGenerator<Chunk> {
-          for await (const event of docker.images.build(spec, tar, signal))
-            if (event.kind === "output") yield event.chunk;
-            else if (event.kind === "failed")
-              failure = new RecipeFailure("build_error", event.message);
-            else if (event.kind === "outgrown") failure = outgrown(event.what, spec);
-        })(),
-      );
+      await this.#steps.build({
+        owner,
+        builder,
+        dockerfile,
+        stage,
+        args,
+        labels,
+        cache_from,
+        login,
+        limits,
+        max_bytes,
+      });
     } finally {
-      tar.destroy();
       // What cannot be done now, an idle agent does.
-      if (spec.builder.kind === "buildkit")
+      if (builder.kind === "buildkit")
         await docker.images.pruneCache(this.#settings.cache_bytes).catch(() => {});
     }
-    if (failure !== null) throw failure;
   }
 
   #builder(): Builder {
@@ -303,21 +207,6 @@ export class ImageBuild {
     const login = this.#credential.registry;
     return login !== null && registry === this.#name.registry ? { registry, ...login } : null;
   }
-}
-
-function outgrown(
-  what: "step" | "image",
-  { limits, max_bytes }: Pick<ImageSpec, "limits" | "max_bytes">,
-): RecipeFailure {
-  if (what === "step")
-    return new RecipeFailure(
-      "disk_full",
-      `A step wrote more than ${showSize(limits.disk_bytes)}, this agent's limit. Make it write less, or ask the agent's owner for more (limits.disk).`,
-    );
-  return new RecipeFailure(
-    "image_too_large",
-    `The image has more than ${showSize(max_bytes)}, this agent's limit. Make it smaller, or ask the agent's owner for more (image.max).`,
-  );
 }
 
 /** The name is the host's own: a fault of the request, not of the engine. */

@@ -84,7 +84,7 @@ test("build secrets are for agents with BuildKit, which say so by a label", () =
 
 test("an owner who wants no image builds offers none", () => {
   const offered = (image: Record<string, unknown>) =>
-    Object.keys(recipes(parseSettings({ image }, String), "/nowhere"));
+    Object.keys(recipes(parseSettings({ image }, String), "/nowhere", null));
   assert.deepEqual(offered({}), ["go", "image"]);
   for (const enabled of [false, "false"]) assert.deepEqual(offered({ enabled }), ["go"]);
 });

@@ -13,6 +13,7 @@ import type { Made, Recipe, RecipeContext } from "../recipes/contracts.ts";
 import { register } from "../register.ts";
 import { Service } from "../service.ts";
 import type { TestEdge } from "./edge.ts";
+import { NO_APPS } from "./no-apps.ts";
 import { NO_IMAGES } from "./no-images.ts";
 
 const FACTS: HostFacts = {
@@ -37,6 +38,7 @@ export function emptyEngine(): DockerHost & { cleaned: Owner[]; facts_now: HostF
   const never = () => Promise.reject(new Error("this engine has no containers"));
   const engine = {
     images: NO_IMAGES,
+    apps: NO_APPS,
     cleaned: [] as Owner[],
     facts_now: FACTS,
     facts: async () => engine.facts_now,
@@ -115,6 +117,7 @@ export async function serviceOf(
     settings,
     docker: options.docker ?? emptyEngine(),
     recipes: { [only.name]: only },
+    apps: null,
     once: options.once ?? false,
     log: createLogger({ json: true, write: (line) => lines.push(line) }),
   });

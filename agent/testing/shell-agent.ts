@@ -83,6 +83,7 @@ const service = new Service({
   settings,
   docker: dockerHost({ agent: identity.agent, folder: home, socket: settings.docker_socket }),
   recipes: { go: recipe(make) },
+  apps: null,
   once: false,
   log: createLogger({ json: false, write: (line) => process.stderr.write(`${line}\n`) }),
 });

@@ -5,14 +5,14 @@ import * as z from "zod";
 import { buildIdSchema } from "../../shared/builds.ts";
 import { IMAGE_TARBALL, parseImageName } from "../../shared/recipes/image.ts";
 import { readSecrets } from "../build-secrets.ts";
-import { listContext, locateDockerfile, packContext } from "../context.ts";
+import { listContext, locateDockerfile, sendContext } from "../context.ts";
 import type { EdgeClient } from "../edge-client.ts";
 import { CliError, EXIT } from "../errors.ts";
-import { followToEnd, requireSuccess } from "../follow.ts";
+import { farewellTo, followToEnd, requireSuccess } from "../follow.ts";
 import { checkWritable } from "../local-files.ts";
 import { registryLogin } from "../registry-login.ts";
 import { type GlobalOptions, openEdge } from "../settings.ts";
-import { print, StatusLine, say, size } from "../terminal.ts";
+import { print, say } from "../terminal.ts";
 import { getUrl } from "./get.ts";
 
 export type ImageBuildOptions = GlobalOptions & {
@@ -45,7 +45,8 @@ export async function buildImage(given: string, options: ImageBuildOptions): Pro
     print(options.json ? JSON.stringify(accepted) : accepted.build_id);
     return say(`Follow it: railhead logs -f ${accepted.build_id}`);
   }
-  const record = await followToEnd(client, accepted.build_id, later(client, accepted, options));
+  const farewell = farewellTo(accepted.build_id) + later(client, accepted, options);
+  const record = await followToEnd(client, accepted.build_id, { farewell });
   if (options.json) print(JSON.stringify(record));
   requireSuccess(record);
   if (options.output !== undefined)
@@ -147,22 +148,11 @@ async function send(
   headers: Record<string, string>,
 ): Promise<Accepted> {
   const files = await listContext(folder, query.get("dockerfile_path") ?? "");
-  const status = new StatusLine();
-  let sent = 0;
-  const body = packContext(files, (bytes) => {
-    sent = bytes;
-    status.set(`… sending the context, ${size(bytes)}`);
-  });
-  try {
-    const response = await client.request("POST", `/api/images?${query}`, {
+  const response = await sendContext(folder, files, (body) =>
+    client.request("POST", `/api/images?${query}`, {
       headers: { "content-type": "application/gzip", ...headers },
       body,
-    });
-    say(
-      `Sent ${files.length} ${files.length === 1 ? "entry" : "entries"} of ${folder}, ${size(sent)}.`,
-    );
-    return acceptedSchema.parse(await response.json());
-  } finally {
-    status.end();
-  }
+    }),
+  );
+  return acceptedSchema.parse(await response.json());
 }

@@ -41,8 +41,17 @@ export async function cancel(text: string, options: GlobalOptions): Promise<void
   else say(`Build ${id}: cancellation was asked for. See how it ends: railhead logs -f ${id}`);
 }
 
+/** Whether it is the id of a build, or a URL with one: an app that is called like an id is never meant. */
+export function isBuild(text: string): boolean {
+  return idIn(text) !== null;
+}
+
+function idIn(text: string): string | null {
+  return parseBuildId(text.replace(/^.*\/builds\/([^/?]+).*$/, "$1"));
+}
+
 function buildId(text: string): string {
-  const id = parseBuildId(text.replace(/^.*\/builds\/([^/?]+).*$/, "$1"));
+  const id = idIn(text);
   if (id === null)
     throw new CliError(
       `"${text}" is no build id: it is the 32 hex digits that a build answers with.`,

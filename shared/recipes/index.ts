@@ -1,5 +1,6 @@
 /** The recipes. Another one is added here, in `worker/api`, `agent/recipes` and nowhere else. */
 import * as z from "zod";
+import { appArtifactPath, appLogParams, appTargetKey, appTargetSchema } from "./app.ts";
 import {
   erlangArtifactPath,
   erlangFilePath,
@@ -38,6 +39,7 @@ export const targetSchema = z.discriminatedUnion("recipe", [
   goTargetSchema,
   imageTargetSchema,
   erlangTargetSchema,
+  appTargetSchema,
 ]);
 export type Target = z.infer<typeof targetSchema>;
 export type RecipeName = Target["recipe"];
@@ -46,6 +48,7 @@ export type RecipeName = Target["recipe"];
 export function targetKey(target: Target): string {
   if (target.recipe === "go") return goTargetKey(target);
   if (target.recipe === "image") return imageTargetKey(target);
+  if (target.recipe === "app") return appTargetKey(target);
   return erlangTargetKey(target);
 }
 
@@ -71,20 +74,23 @@ export function unmetNeedsText(needs: Record<string, string>): string | null {
   return needs.buildkit === BUILDKIT_LABEL.buildkit ? NO_BUILDKIT : null;
 }
 
-/** Whether a build of it publishes files: an image may end in its registry alone. */
+/** Whether a build of it publishes files: an image may end in its registry alone, an app runs on its host. */
 export function publishesFiles(target: Target): boolean {
+  if (target.recipe === "app") return false;
   return target.recipe !== "image" || target.tarball;
 }
 
 /** The path of the URL at which the thing asked for is downloaded, percent-encoded. */
 export function artifactPath(target: Target, build: string): string {
   if (target.recipe === "go") return goArtifactPath(target);
+  if (target.recipe === "app") return appArtifactPath(target);
   return target.recipe === "image" ? imageArtifactPath(target) : erlangArtifactPath(target, build);
 }
 
 /** The path of the URL at which one published file is downloaded, percent-encoded. */
 export function filePath(target: Target, build: string, file: string): string {
   if (target.recipe === "go") return goFilePath(target, file);
+  if (target.recipe === "app") return appArtifactPath(target);
   return target.recipe === "image"
     ? imageFilePath(target, file)
     : erlangFilePath(target, build, file);
@@ -93,6 +99,7 @@ export function filePath(target: Target, build: string, file: string): string {
 /** `params` of a build's first log line: what was asked for, in the words of the recipe. */
 export function logParams(target: Target): Record<string, string> {
   if (target.recipe === "go") return goLogParams(target);
+  if (target.recipe === "app") return appLogParams(target);
   return target.recipe === "image" ? imageLogParams(target) : erlangLogParams(target);
 }
 
@@ -130,6 +137,14 @@ export function placeOf(target: Target, shown: Package | null): Place {
       variant: null,
     };
   }
+  if (target.recipe === "app")
+    return {
+      repository: null,
+      namespace: null,
+      name: target.project,
+      version: String(target.generation),
+      variant: null,
+    };
   const found = shown ?? packageOf(target, null);
   if (found === null)
     return {

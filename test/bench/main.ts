@@ -10,6 +10,7 @@ import { availableParallelism, totalmem } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { agent } from "./agent.ts";
+import { apps } from "./apps.ts";
 import { builds } from "./builds.ts";
 import { crowd } from "./crowd.ts";
 import { dispatch } from "./dispatch.ts";
@@ -28,6 +29,7 @@ const MEASURES: readonly Measure[] = [
   crowd,
   search,
   agent,
+  apps,
 ];
 const REPORT = join(import.meta.dirname, "../../docs/benchmarks.md");
 

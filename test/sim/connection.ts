@@ -80,7 +80,8 @@ export class Connection implements Line {
 
   // ---- for the process ----------------------------------------------------------------------------
 
-  send(text: string): boolean {
+  send(text: string | Uint8Array): boolean {
+    if (typeof text !== "string") throw new Error("no web app runs here");
     if (this.#client !== "open") return false;
     this.#weather();
     this.#carry(this.#up, text, () => {
@@ -88,6 +89,10 @@ export class Connection implements Line {
       this.server?.received(text);
     });
     return true;
+  }
+
+  room(): null {
+    return null;
   }
 
   close(code: number, reason: string): void {

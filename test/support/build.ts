@@ -3,6 +3,7 @@ import type { AttemptDown, AttemptUp } from "../../shared/protocol.ts";
 import type { ErlangTarget } from "../../shared/recipes/erlang.ts";
 import type { GoTarget } from "../../shared/recipes/go.ts";
 import { type Target, targetKey } from "../../shared/recipes/index.ts";
+import type { ReplicaBuilt } from "../../worker/core/app-contracts.ts";
 import { BuildCore } from "../../worker/core/build.ts";
 import type { Mailer } from "../../worker/core/build-ports.ts";
 import type {
@@ -88,6 +89,8 @@ export class BuildWorld {
   readonly sent: { attempt: number; frame: AttemptDown }[] = [];
   readonly closed: { attempt: number; code: number; reason: string }[] = [];
   readonly jobs: Job[] = [];
+  /** What the App was told. */
+  readonly built: ReplicaBuilt[] = [];
   readonly told: { verb: string; body: unknown }[] = [];
   /** What other objects know, and what was asked of Targets. */
   readonly catalog = openCatalog().store;
@@ -144,6 +147,7 @@ export class BuildWorld {
         send: (attempt, frame) => this.sent.push({ attempt, frame }),
         close: (attempt, code, reason) => this.closed.push({ attempt, code, reason }),
       },
+      app: () => ({ built: async (end) => void this.built.push(end) }),
       pool: () => ({
         enqueue: async (job) => {
           await aCallTakesTime();

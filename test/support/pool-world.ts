@@ -211,6 +211,7 @@ export class PoolWorld {
       expected: 1,
       recipe: "go",
       needs: {},
+      avoid: [],
       caller: "admin",
       admission: true,
       queued_at: this.now,

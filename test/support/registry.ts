@@ -7,8 +7,9 @@ import { createServer } from "node:net";
 import { networkInterfaces, tmpdir } from "node:os";
 import { join } from "node:path";
 import { cached } from "./cache.ts";
+import { makeCertificate } from "./certificate.ts";
 import { Apt } from "./debian.ts";
-import { must } from "./process.ts";
+
 import { until } from "./until.ts";
 
 const USERNAME = "pusher";
@@ -137,14 +138,6 @@ function configuration(folder: string, name: string): string {
     },
     auth: { htpasswd: { realm: "railhead", path: join(folder, "htpasswd") } },
   });
-}
-
-async function makeCertificate(folder: string, host: string): Promise<void> {
-  await must("openssl", [
-    ...["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"],
-    ...["-subj", "/CN=railhead-tests", "-addext", `subjectAltName=IP:${host}`, "-days", "2"],
-    ...["-keyout", join(folder, "tls.key"), "-out", join(folder, "tls.crt")],
-  ]);
 }
 
 /** An IPv4 address of this machine that is no loopback one. */

@@ -279,7 +279,7 @@ export class TestStack {
         await this.#stack.restartEdge();
         return true;
       } catch (error) {
-        if (String(error).includes("EADDRINUSE")) return false;
+        if (/EADDRINUSE|is taken/.test(String(error))) return false;
         throw error;
       }
     };

@@ -31,7 +31,8 @@ export class Frames<Down extends { t: string }, Up> {
   constructor(socket: WebSocket, seen: (frame: Down) => void = () => {}) {
     this.socket = socket;
     this.closed = new Promise((resolve) => socket.once("close", resolve));
-    socket.on("message", (data) => {
+    socket.on("message", (data, isBinary) => {
+      if (isBinary) return;
       const text = String(data);
       if (text === PONG) return;
       const frame: Down = JSON.parse(text);
@@ -129,7 +130,7 @@ export async function startAgent(
     engine: randomBytes(8).toString("hex"),
     capacity,
     labels: LABELS,
-    recipes: ["go", "image", "erlang"],
+    recipes: ["go", "image", "erlang", "app"],
     unwell: null,
     draining: false,
     held: [],

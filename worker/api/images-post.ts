@@ -31,6 +31,7 @@ import type {
 import { contextKey } from "../core/manifest.ts";
 import { decodeBasic, gitCredentials } from "../credentials.ts";
 import { boundaryOf, readParts } from "../multipart.ts";
+import { randomHex } from "../random.ts";
 import { resolveVersion } from "../resolve.ts";
 import { retrying } from "../retry.ts";
 import { seal } from "../secrets.ts";
@@ -74,7 +75,7 @@ type Request = { id: string; caller: Caller };
 
 /** tutum-builder's POST: JSON, or multipart with a tar and the JSON. */
 export async function postBuild(c: Context<AppEnv>): Promise<BuildSummary> {
-  const request = { id: randomHex(), caller: await requireBuilder(c) };
+  const request = { id: randomHex(ID_BYTES), caller: await requireBuilder(c) };
   const boundary = boundaryOf(c.req.header("content-type"));
   if (boundary === null) {
     const json = await readText(bodyOf(c), JSON_BYTES, tooLargeForJson);
@@ -102,7 +103,7 @@ async function secondPart(part: Chunks): Promise<ImageFields> {
 
 /** Our own POST: the body is the tar, the rest stands in the query. */
 export async function postContext(c: Context<AppEnv>, query: object): Promise<BuildSummary> {
-  const request = { id: randomHex(), caller: await requireBuilder(c) };
+  const request = { id: randomHex(ID_BYTES), caller: await requireBuilder(c) };
   const fields = readFields({
     ...query,
     ...registryLogin(c.req.header(REGISTRY_HEADER)),
@@ -213,7 +214,7 @@ async function store(
   { id }: Request,
   chunks: Chunks,
 ): Promise<BuildContext | null> {
-  const context = await putContext(c.env.ARTIFACTS, contextKey(id, randomHex()), chunks);
+  const context = await putContext(c.env.ARTIFACTS, contextKey(id, randomHex(ID_BYTES)), chunks);
   if (context.size > 0) return context;
   await removeContext(c.env.ARTIFACTS, context);
   return null;
@@ -280,9 +281,4 @@ async function readText(chunks: Chunks, limit: number, tooLarge: () => Problem):
     text += decoder.decode(chunk, { stream: true });
   }
   return text + decoder.decode();
-}
-
-function randomHex(): string {
-  const bytes = crypto.getRandomValues(new Uint8Array(ID_BYTES));
-  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }

@@ -114,7 +114,7 @@ export class Finish {
   /** Nothing of an ended build reads its context any more. */
   async #dropContext(row: BuildRow): Promise<void> {
     if (row.stage !== "ended" || row.context === null) return;
-    await this.#parts.ports.store.remove([row.context.key]);
+    if (!row.context.kept) await this.#parts.ports.store.remove([row.context.key]);
     this.#parts.rows.patch({ context: null });
   }
 

@@ -14,6 +14,7 @@ import {
 } from "../../shared/limits.ts";
 import { MESSAGES } from "../../shared/log.ts";
 import { logParams, type Target } from "../../shared/recipes/index.ts";
+import type { ReplicaBuilt } from "./app-contracts.ts";
 import { planNotice } from "./build-notice.ts";
 import type { BuildParts } from "./build-parts.ts";
 import { REASONS, reasonOf } from "./build-reasons.ts";
@@ -198,6 +199,13 @@ export class Lifecycle {
       for (const verb of ["enqueue", "withdraw"]) outbox.drop(verb, row.id);
       outbox.put("ended", row.id, endedOf(row, outcome, endClass, now));
       outbox.put("catalog", row.id, null);
+      if (row.target.recipe === "app")
+        outbox.put("app", row.target.project, {
+          build: row.id,
+          outcome,
+          class: endClass,
+          reason,
+        } satisfies ReplicaBuilt);
     });
     this.tellEnd(row.attempt);
   }

@@ -1,5 +1,6 @@
 /** What a Build says to its Pool and to the Catalog, and what it asks them. */
 import { targetNeeds } from "../../shared/recipes/index.ts";
+import type { ReplicaBuilt } from "./app-contracts.ts";
 import type { BuildPorts } from "./build-ports.ts";
 import { recordOf } from "./build-record.ts";
 import type { BuildRow, BuildRows } from "./build-rows.ts";
@@ -64,6 +65,7 @@ export class Mail {
     else if (verb === "ended") await pool.ended(body as Ended);
     else if (verb === "follow") await this.#events.follow(row, key, body as string);
     else if (verb === "notice") this.#events.notice(row.id, body);
+    else if (verb === "app") await this.#ports.app(key).built(body as ReplicaBuilt);
     else if (verb === "catalog")
       await this.#ports.catalog().put(recordOf(row, this.#rows.attempt(row.attempt), null));
   }
@@ -95,6 +97,7 @@ export class Mail {
       expected: row.stage === "assigned" ? row.attempt : row.attempt + 1,
       recipe: row.target.recipe,
       needs: targetNeeds(row.target),
+      avoid: row.avoid,
       caller: row.posted_by,
       admission: row.admission === "asked",
       queued_at: row.queued_at,

@@ -1,5 +1,6 @@
 /** What a Build is given instead of the platform: everything it cannot decide for itself. */
 import type { AttemptDown } from "../../shared/protocol.ts";
+import type { AppRpc } from "./app-contracts.ts";
 import type { CatalogRpc, PoolRpc, Sealed, TargetRpc } from "./contracts.ts";
 import type { Manifest } from "./manifest.ts";
 import type { Alarm, Clock, Random, Sql } from "./ports.ts";
@@ -79,6 +80,8 @@ export type BuildPorts = {
   target(key: string): Pick<TargetRpc, "request">;
   /** The pool that builds of a repository (`remote/owner/repo`) go to; null when nothing is built from its remote. */
   poolFor(recipe: string, repository: string): string | null;
+  /** The App that a replica is built for. */
+  app(project: string): Pick<AppRpc, "built">;
   /** Lets work go on behind the current event; it never throws. */
   background(work: Promise<void>): void;
   /** Tells the operator of a fault that is survived by trying again. */

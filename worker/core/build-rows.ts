@@ -55,6 +55,8 @@ export type BuildRow = {
   follows: BuildRecord["follows"];
   /** What the request sent along, until the build has ended. */
   context: BuildContext | null;
+  /** Agents that get it only when no other can. */
+  avoid: readonly string[];
   log_moved: boolean;
 };
 
@@ -81,6 +83,7 @@ const JSON_COLUMNS = new Set([
   "facts",
   "follows",
   "context",
+  "avoid",
   "result",
 ]);
 const BOOLEAN_COLUMNS = new Set(["log_moved", "started", "lost"]);
@@ -144,6 +147,7 @@ export class BuildRows {
       facts: null,
       follows: [],
       context: request.context ?? null,
+      avoid: request.avoid ?? [],
       log_moved: false,
     };
     this.#insert("build", { only: 1, ...row });

@@ -78,6 +78,8 @@ export const BUILD_MIGRATIONS: readonly (readonly string[])[] = [
   ["ALTER TABLE build ADD COLUMN facts TEXT"],
   // Builds that it leads to, as JSON.
   ["ALTER TABLE build ADD COLUMN follows TEXT NOT NULL DEFAULT '[]'"],
+  // Of a replica: its neighbours' agents, as JSON.
+  ["ALTER TABLE build ADD COLUMN avoid TEXT NOT NULL DEFAULT '[]'"],
 ];
 
 /** Every table, for a build that was refused and leaves nothing behind. */

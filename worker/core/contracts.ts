@@ -23,11 +23,19 @@ export type BuildRequest = {
   pool: string;
   caller: Caller;
   credential: Sealed | null;
-  /** What the request brought along for the attempts, in the bucket; the Build removes it when it ends. */
+  /** What the request brought along for the attempts, in the bucket; the Build removes it when it ends, unless it is `kept`. */
   context?: BuildContext;
+  /** Agents that get it only when no other can: a replica's neighbours. */
+  avoid?: readonly string[];
 };
 
-export type BuildContext = { key: string; size: number; sha256: string };
+export type BuildContext = {
+  key: string;
+  size: number;
+  sha256: string;
+  /** Somebody else's to remove: an app is built from it again. */
+  kept?: boolean;
+};
 
 export type BuildSummary = {
   build_id: string;
@@ -137,6 +145,8 @@ export type Job = {
   recipe: string;
   /** Labels an agent must have. */
   needs: Record<string, string>;
+  /** Agents that get it only when no other can take it now. */
+  avoid: readonly string[];
   caller: Caller;
   /** A first admission counts against rate and queue length; a requeue does not. */
   admission: boolean;

@@ -18,7 +18,7 @@ export type Standing = {
   heldBack: HeldBack | null;
 };
 
-type Wanted = JobKind & Pick<JobRow, "refusals">;
+type Wanted = JobKind & Pick<JobRow, "refusals" | "avoid">;
 
 export function serves(agent: Agent, job: JobKind): boolean {
   return agent.recipes.includes(job.recipe) && hasLabels(agent, job);
@@ -36,7 +36,7 @@ function valuesOf(agent: Agent, label: string): string[] {
 }
 
 /**
- * The least loaded candidate that may take the build; among equals the one that waited longest.
+ * The least loaded candidate that may take the build, one to be avoided last; among equals the one that waited longest.
  * `isFresh` is asked of the winner alone, because it looks at a socket; one that fails it leaves the set.
  */
 export function pick(
@@ -49,16 +49,19 @@ export function pick(
     for (const candidate of candidates) {
       if (!serves(candidate.agent, job)) continue;
       if (Object.hasOwn(job.refusals, candidate.agent.agent)) continue;
-      if (best === null || compareLoad(candidate, best) < 0) best = candidate;
+      if (best === null || compare(candidate, best, job) < 0) best = candidate;
     }
     if (best === null || isFresh(best.agent)) return best;
     candidates.delete(best);
   }
 }
 
-function compareLoad(a: Candidate, b: Candidate): number {
+function compare(a: Candidate, b: Candidate, { avoid }: Wanted): number {
+  const avoided = (candidate: Candidate) => Number(avoid.includes(candidate.agent.agent));
   return (
-    a.used / a.agent.capacity - b.used / b.agent.capacity || a.agent.assignedAt - b.agent.assignedAt
+    avoided(a) - avoided(b) ||
+    a.used / a.agent.capacity - b.used / b.agent.capacity ||
+    a.agent.assignedAt - b.agent.assignedAt
   );
 }
 

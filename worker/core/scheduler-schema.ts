@@ -74,4 +74,5 @@ export const SCHEDULER_MIGRATIONS: readonly (readonly string[])[] = [
   ],
   // What the Build of an unplaceable job is being told.
   ["ALTER TABLE jobs ADD COLUMN reason TEXT"],
+  ["ALTER TABLE jobs ADD COLUMN avoid TEXT NOT NULL DEFAULT '[]'"],
 ];

@@ -18,6 +18,8 @@ export type JobRow = {
   queuedAt: number;
   expected: number;
   state: JobState;
+  /** Agents that get it only when no other can take it now. */
+  avoid: readonly string[];
   /** Agents whose policy refuses this build; each with its name and reason, for people. */
   refusals: Record<string, string>;
   /** Why no agent can take it; null unless it is unplaceable. */
@@ -53,6 +55,7 @@ type StoredJob = {
   queued_at: number;
   expected: number;
   state: string;
+  avoid: string;
   refusals: string;
   reason: string | null;
 };
@@ -75,6 +78,7 @@ export function toRow(job: Job): JobRow {
     build: job.build_id,
     recipe: job.recipe,
     needs: job.needs,
+    avoid: job.avoid,
     queuedAt: job.queued_at,
     expected: job.expected,
     state: "queued",
@@ -96,10 +100,11 @@ export class SchedulerStore {
 
   addJob(job: Job): void {
     this.#sql.exec(
-      `INSERT INTO jobs (build, recipe, needs, queued_at, expected, state) VALUES (?, ?, ?, ?, ?, 'queued')`,
+      `INSERT INTO jobs (build, recipe, needs, avoid, queued_at, expected, state) VALUES (?, ?, ?, ?, ?, ?, 'queued')`,
       job.build_id,
       job.recipe,
       JSON.stringify(job.needs),
+      JSON.stringify(job.avoid),
       job.queued_at,
       job.expected,
     );
@@ -289,13 +294,14 @@ export class SchedulerStore {
   #jobs(where: string, ...bindings: (string | number)[]): JobRow[] {
     return this.#sql
       .exec<StoredJob>(
-        `SELECT build, recipe, needs, queued_at, expected, state, refusals, reason FROM jobs WHERE ${where}`,
+        `SELECT build, recipe, needs, avoid, queued_at, expected, state, refusals, reason FROM jobs WHERE ${where}`,
         ...bindings,
       )
       .map((row) => ({
         build: row.build,
         recipe: row.recipe,
         needs: JSON.parse(row.needs),
+        avoid: JSON.parse(row.avoid),
         queuedAt: row.queued_at,
         expected: row.expected,
         state: row.state as JobState,

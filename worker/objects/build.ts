@@ -50,6 +50,7 @@ export class Build extends DurableObject<Env> implements BuildRpc {
       pool: (name) => env.POOLS.getByName(name),
       catalog: () => env.CATALOG.getByName(CATALOG_NAME),
       target: (key) => env.TARGETS.getByName(key),
+      app: (project) => env.APPS.getByName(project),
       poolFor: (recipe, repository) => {
         const config = readConfig(env);
         const [remote = ""] = repository.split("/");

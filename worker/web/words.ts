@@ -34,6 +34,8 @@ export function titleOf(record: BuildRecord): Title {
       variant: `${target.goos}/${target.goarch}`,
     };
   if (target.recipe === "image") return { name: target.image, version: null, variant: null };
+  if (target.recipe === "app")
+    return { name: target.project, version: `deployment ${target.generation}`, variant: null };
   const found = record.package ?? packageOf(target, null);
   if (found === null) return { name: "Erlang runtime (erts)", version: null, variant: target.erl };
   return {
@@ -60,6 +62,7 @@ export function packagePath({ target }: BuildRecord): string | null {
 export function sourceOf({ target }: BuildRecord): string | null {
   if (target.recipe === "go") return goRepository(target);
   if (target.recipe === "image") return imageRepository(target);
+  if (target.recipe === "app") return null;
   const { asked } = target;
   return asked.kind === "erts" ? null : [asked.remote, ...asked.path].join("/");
 }

@@ -29,6 +29,7 @@ export class BuildShell implements Shell, BuildRpc {
       pool: (name) => edge.pool(context, name),
       catalog: () => edge.catalog(context),
       target: (key) => edge.target(context, key),
+      app: () => ({ built: async () => {} }),
       poolFor: () => "default",
       background: (work) => context.background(work),
       report: (what, error) => context.report(what, error),

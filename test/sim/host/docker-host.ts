@@ -8,6 +8,7 @@ import {
 } from "../../../agent/docker/contracts.ts";
 import { isKind } from "../../../agent/docker/errors.ts";
 import { containerName, LABEL, type Labels } from "../../../agent/docker/labels.ts";
+import { NO_APPS } from "../../../agent/testing/no-apps.ts";
 import { NO_IMAGES } from "../../../agent/testing/no-images.ts";
 import type { Life } from "../kernel.ts";
 import { IMAGE, type SimEngine } from "./engine.ts";
@@ -21,6 +22,7 @@ const REMOVE_RETRY_MS = 250;
 
 export class SimDockerHost implements DockerHost {
   readonly images = NO_IMAGES;
+  readonly apps = NO_APPS;
   readonly #engine: SimEngine;
   readonly #life: Life;
   readonly #agent: string;

@@ -46,6 +46,12 @@ const SETTINGS: AgentSettings = {
     registries: [],
     cache_bytes: 0,
   },
+  app: {
+    enabled: false,
+    network: null,
+    traefik_network: null,
+    limits: { memory_bytes: GIB, cpus: 1, pids: 100 },
+  },
   mail: null,
   min_free_bytes: 2 * GIB,
   // So small that programs reach both.
@@ -151,6 +157,7 @@ export class SimHost {
       settings: { ...SETTINGS, ...this.#parts.settings },
       docker: new SimDockerHost(this.engine, life, agent),
       recipes: { go: simRecipe("go", disk), erlang: simRecipe("erlang", disk) },
+      apps: null,
       once: false,
       log: simLogger(kernel, life.name, (what) => life.alive && this.bugs.push(what)),
     });

@@ -59,12 +59,14 @@ export class ScriptedEdge {
     });
     const control = url.pathname === "/agent/control";
     return {
-      send: (text: string) => {
+      send: (data: string | Uint8Array) => {
+        const text = String(data);
         if (text === "ping") soon(() => open && events.text("pong"));
         else if (control) this.#control(JSON.parse(text), down);
         else this.#attempt(JSON.parse(text), down);
         return open;
       },
+      room: () => null,
       close: (code: number) => end(code),
       terminate: () => end(1006),
     };
