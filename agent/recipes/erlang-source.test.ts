@@ -289,11 +289,11 @@ describe("the sources of an Erlang package", { concurrency: 2 }, () => {
       ],
     );
     assert.equal(await inside(ended, "cat deps/inner/src/inner.erl | head -1"), "-module(inner).");
-    assert.deepEqual(await failed("ada/tampered", files("0".repeat(64))), {
-      class: "dependency_error",
-      reason:
-        "The dependency outer 1.2.3 is not what its checksum says: what was fetched is not used.",
-    });
+    const tampered = await failed("ada/tampered", files("0".repeat(64)));
+    assert.equal(
+      tampered?.reason,
+      "The dependency outer 1.2.3 is not what its checksum says: what was fetched is not used.",
+    );
   });
 
   test("dependencies of erlang.mk are read from plain assignments", async () => {
