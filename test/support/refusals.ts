@@ -1,12 +1,15 @@
 /**
  * What every refusal of the edge must be: a problem (RFC 9457) with a stable code and a sentence that helps; on the
- * paths of tutum-builder and of coon, their own shapes.
+ * paths of tutum-builder, of coon and of peroku, their own shapes.
  */
 import { bodyOf, type RawAnswer } from "./raw-http.ts";
 
 const TUTUM_PATH = / \/api\/v1(?:\/|$)/;
 const COON_PATH =
   / \/(?:(?:buildAsync|buildSync|rebuild|callback|search|versions|last_builds|download|get|build_log|download_erts|badge)(?![\w.-])|builds\/?(?:\.|%2e)?(?:[ ?]|$))/i;
+
+const PEROKU_PATH = / \/(?:list|run|logs|projects)(?:[/? ]|$)/;
+const PEROKU_WORDS = /^(?:Invalid token\.|logging endpoint not found|project '.*' not found\.)$/;
 
 /** What is wrong with an answer that should be a refusal: empty when nothing is. `what` was asked. */
 export function faultsOf(what: string, answer: RawAnswer | null): string[] {
@@ -16,6 +19,7 @@ export function faultsOf(what: string, answer: RawAnswer | null): string[] {
   const found: string[] = [];
   if (status < 400 || status > 499) found.push(`status ${status}`);
   if (/\bat \w+.*\.(ts|js):\d+/.test(body)) found.push("a stack trace");
+  if (PEROKU_PATH.test(what) && PEROKU_WORDS.test(body)) return label(what, found, body);
   try {
     const problem = JSON.parse(body) as Record<string, unknown>;
     const tutum = TUTUM_PATH.test(what) && "Error" in problem;
@@ -29,5 +33,9 @@ export function faultsOf(what: string, answer: RawAnswer | null): string[] {
   } catch {
     found.push("no JSON");
   }
+  return label(what, found, body);
+}
+
+function label(what: string, found: readonly string[], body: string): string[] {
   return found.map((fault) => `${what}: ${fault}: ${body.slice(0, 200)}`);
 }

@@ -99,7 +99,7 @@ describe("a build that waits", { timeout: 120_000 }, () => {
     assert.equal(said.match(/waiting:/g)?.length, 2, "once for each change");
     await operator.call(`/builds/${build_id}`, { method: "DELETE" });
     const [code] = await once(cli, "exit");
-    assert.equal(code, 0, said);
+    assert.equal(code, 1, said);
     const { queue, position } = await record(build_id);
     assert.deepEqual([position, queue], [null, null]);
     line.socket.terminate();
