@@ -40,7 +40,10 @@ Examples:
 
   whose(program.command("down"))
     .description("stop and delete a project")
-    .action((_options, command) => down(given(command)));
+    .argument("[project]", `its name (the project of ${PROJECT_FILE})`)
+    .action((project: string | undefined, _options, command) =>
+      down(ofProject(project, given(command))),
+    );
 
   program
     .command("list")
@@ -62,8 +65,7 @@ Examples:
     )
     .action((of: string | undefined, _options, command) => {
       if (of !== undefined && isBuild(of)) return logs(of, command.optsWithGlobals());
-      const options = given(command);
-      return appLogs(of === undefined ? options : { ...options, project: of });
+      return appLogs(ofProject(of, given(command)));
     });
 
   whose(program.command("rollback"))
@@ -100,5 +102,13 @@ Examples:
 
   whose(program.command("open"))
     .description("open an app in the browser, and print its URL")
-    .action((_options, command) => open(given(command)));
+    .argument("[project]", `its name (the project of ${PROJECT_FILE})`)
+    .action((project: string | undefined, _options, command) =>
+      open(ofProject(project, given(command))),
+    );
+}
+
+/** A project that was named outright counts before all that says otherwise. */
+function ofProject(project: string | undefined, options: AppOptions): AppOptions {
+  return project === undefined ? options : { ...options, project };
 }

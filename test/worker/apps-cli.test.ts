@@ -420,6 +420,6 @@ describe("the command line of web apps", { timeout: 300_000 }, () => {
     assert.deepEqual([gone.code, gone.stdout.toString()], [0, "deleted cli\n"]);
     const none = await perok("down");
     assert.deepEqual([none.code, none.stderr], [1, "project cli not found\n"]);
-    assert.equal((await railhead("down", "--project", "whole")).code, 0);
+    assert.equal((await railhead("down", "whole")).code, 0);
   });
 });
