@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
 import { rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { readyDocker } from "../support/docker.ts";
 import { LAYOUTS } from "../support/fixtures.ts";
 import { forgetPeak, memoryOf, programOf, stateOf } from "../support/memory.ts";
 import { openStack, type StackSettings, type TestStack } from "../support/stack.ts";
@@ -55,6 +56,7 @@ export class FaultWorld {
   /** @param settings of the stack, for a case with a world of its own */
   static async open(settings: Partial<StackSettings> = {}): Promise<FaultWorld> {
     const proxies: EdgeProxy[] = [];
+    await readyDocker();
     const starts = await Starts.watch();
     try {
       const stack = await openStack({

@@ -32,7 +32,7 @@ export type Ended = { id: string; record: BuildRecord; log: Line[] };
 export type Accepted = { build_id: string; version: string; [member: string]: unknown };
 
 /** Milliseconds any build of the tests may take on a machine with two busy cores. */
-const BUILD_MS = 180_000;
+const BUILD_MS = 360_000;
 
 /** Bare repositories in a folder, with the commits of each, oldest first. */
 type Repositories = { root: string; commits: Map<string, string[]> };
