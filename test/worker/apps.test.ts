@@ -136,10 +136,15 @@ suite("web apps at the edge", () => {
   });
 
   test("requests under way fail with 502 when the connection to the agent is cut", async () => {
-    const replica = await world.deploy("cut", () => ({ reset: () => {} }), "Host:cut.example");
+    const asked = Promise.withResolvers<void>();
+    const silent: Parameters<AppWorld["deploy"]>[1] = () => {
+      asked.resolve();
+      return { reset: () => {} };
+    };
+    const replica = await world.deploy("cut", silent, "Host:cut.example");
     const asking = world.ask("cut.example");
-    await until("it is asked", async () => (await world.view("cut")).state === "live");
-    setTimeout(() => replica.cut(), 100);
+    await asked.promise;
+    replica.cut();
     assert.equal((await asking).status, 502);
   });
 
