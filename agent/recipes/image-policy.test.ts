@@ -2,25 +2,17 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { ImageTarget } from "../../shared/recipes/image.ts";
 import { targetNeeds } from "../../shared/recipes/index.ts";
+import { PLAIN_IMAGE } from "../../test/support/image-target.ts";
 import { parseSettings } from "../config.ts";
 import { imageRecipe } from "./image.ts";
 import type { ImageRecipeSettings } from "./image-settings.ts";
 import { recipes } from "./index.ts";
 
 const TARGET: ImageTarget = {
-  recipe: "image",
+  ...PLAIN_IMAGE,
   job: "0123456789abcdef0123456789abcdef",
   image: "registry.example/ns/app:1",
   source: { kind: "context", size: 1, sha256: "0".repeat(64) },
-  push: true,
-  tarball: false,
-  dockerfile: "Dockerfile",
-  stage: null,
-  args: {},
-  labels: {},
-  no_cache: false,
-  cache_from: [],
-  visibility: "unlisted",
 };
 
 function recipe(settings: Partial<ImageRecipeSettings>) {

@@ -22,7 +22,7 @@ export async function freePort(port: number): Promise<number> {
     systemCode(error) === "EADDRINUSE"
       ? "is taken: end what listens there"
       : `cannot be used (${messageOf(error)})`;
-  throw new CliError(`Port ${port} ${why}, or choose another with --port (0: any free one).`);
+  throw new CliError(`Port ${port} ${why}, or choose another with --port (0: a free one).`);
 }
 
 async function anyPort(): Promise<number> {

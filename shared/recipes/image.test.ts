@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
+import { PLAIN_IMAGE } from "../../test/support/image-target.ts";
 import { FRAME_BYTES } from "../limits.ts";
 import { parseControlDown } from "../protocol.ts";
 import {
@@ -12,19 +13,10 @@ import {
 
 const JOB = "0123456789abcdef0123456789abcdef";
 const TARGET: ImageTarget = {
-  recipe: "image",
+  ...PLAIN_IMAGE,
   job: JOB,
   image: "team/app:1",
   source: { kind: "context", size: 1, sha256: "a".repeat(64) },
-  push: true,
-  tarball: false,
-  dockerfile: "Dockerfile",
-  stage: null,
-  args: {},
-  labels: {},
-  no_cache: false,
-  cache_from: [],
-  visibility: "unlisted",
 };
 
 const takes = (more: Partial<Record<keyof ImageTarget, unknown>>) =>

@@ -40,10 +40,10 @@ export class RuleError extends Error {
   }
 }
 
-export function all(of: readonly Condition[]): Condition {
+export function allOf(of: readonly Condition[]): Condition {
   return of.length === 1 ? (of[0] as Condition) : { kind: "and", of };
 }
 
-export function any(of: readonly Condition[]): Condition {
+export function anyOf(of: readonly Condition[]): Condition {
   return of.length === 1 ? (of[0] as Condition) : { kind: "or", of };
 }

@@ -2,33 +2,33 @@
  * The syntax of Traefik 1: `Host:a.example,b.example;PathPrefixStrip:/x`. Semicolons join what must all hold, commas what
  * may hold instead of each other.
  */
-import { all, any, type Condition, type Rewrite, type Rule, RuleError } from "./condition.ts";
+import { allOf, anyOf, type Condition, type Rewrite, type Rule, RuleError } from "./condition.ts";
 import * as matchers from "./matchers.ts";
 
 type Part = { condition?: Condition; rewrite?: Rewrite };
 
 const PARTS: Record<string, (text: string) => Part> = {
-  Host: (text) => ({ condition: any(list(text).map(matchers.host)) }),
-  HostRegexp: (text) => ({ condition: any(list(text).map(matchers.hostTemplate)) }),
-  Path: (text) => ({ condition: any(list(text).map(matchers.path)) }),
-  PathPrefix: (text) => ({ condition: any(list(text).map(matchers.pathPrefix)) }),
-  PathStrip: (text) => ({ condition: any(list(text).map(matchers.path)), rewrite: strip(text) }),
+  Host: (text) => ({ condition: anyOf(list(text).map(matchers.host)) }),
+  HostRegexp: (text) => ({ condition: anyOf(list(text).map(matchers.hostTemplate)) }),
+  Path: (text) => ({ condition: anyOf(list(text).map(matchers.path)) }),
+  PathPrefix: (text) => ({ condition: anyOf(list(text).map(matchers.pathPrefix)) }),
+  PathStrip: (text) => ({ condition: anyOf(list(text).map(matchers.path)), rewrite: strip(text) }),
   PathPrefixStrip: (text) => ({
-    condition: any(list(text).map(matchers.pathPrefix)),
+    condition: anyOf(list(text).map(matchers.pathPrefix)),
     rewrite: strip(text),
   }),
   PathStripRegex: (text) => ({
-    condition: any(list(text).map(matchers.path)),
+    condition: anyOf(list(text).map(matchers.path)),
     rewrite: stripPatterns(text),
   }),
   PathPrefixStripRegex: (text) => ({
-    condition: any(list(text).map(matchers.pathPrefix)),
+    condition: anyOf(list(text).map(matchers.pathPrefix)),
     rewrite: stripPatterns(text),
   }),
-  Method: (text) => ({ condition: any(list(text).map(matchers.method)) }),
+  Method: (text) => ({ condition: anyOf(list(text).map(matchers.method)) }),
   Headers: (text) => ({ condition: matchers.header(...pair(text)) }),
   HeadersRegexp: (text) => ({ condition: matchers.headerRegexp(...pair(text)) }),
-  Query: (text) => ({ condition: all(list(text).map(parameter)) }),
+  Query: (text) => ({ condition: allOf(list(text).map(parameter)) }),
   AddPrefix: (text) => ({ rewrite: { kind: "add_prefix", prefix: matchers.absolute(text) } }),
   ReplacePath: (text) => ({ rewrite: { kind: "replace_path", path: matchers.absolute(text) } }),
 };
@@ -48,7 +48,7 @@ export function parseTraefik1(text: string): Rule {
     throw new RuleError("the rule matches nothing: it names no Host or Path");
   return {
     text,
-    condition: all(conditions),
+    condition: allOf(conditions),
     rewrites: parts.flatMap(({ rewrite }) => rewrite ?? []),
   };
 }

@@ -1,5 +1,5 @@
 /** The syntax of Traefik 2 and 3: Host(`a.example`) && (PathPrefix(`/x`) || !Method(`POST`)). */
-import { all, any, type Condition, type Rule, RuleError } from "./condition.ts";
+import { allOf, anyOf, type Condition, type Rule, RuleError } from "./condition.ts";
 import * as matchers from "./matchers.ts";
 
 /** Nested parentheses and negations: more is no rule that a person wrote. */
@@ -10,7 +10,7 @@ type Matcher = { arity: Arity; make: (values: string[]) => Condition };
 
 const each = (make: (value: string) => Condition): Matcher => ({
   arity: "one or more",
-  make: (values) => any(values.map(make)),
+  make: (values) => anyOf(values.map(make)),
 });
 const named = (make: (name: string, value: string) => Condition): Matcher => ({
   arity: "two",
@@ -57,7 +57,7 @@ class Parser {
   alternatives(depth: number): Condition {
     const of = [this.#conjunction(depth)];
     while (this.#take("||")) of.push(this.#conjunction(depth));
-    return any(of);
+    return anyOf(of);
   }
 
   end(): void {
@@ -68,7 +68,7 @@ class Parser {
   #conjunction(depth: number): Condition {
     const of = [this.#term(depth)];
     while (this.#take("&&")) of.push(this.#term(depth));
-    return all(of);
+    return allOf(of);
   }
 
   #term(depth: number): Condition {

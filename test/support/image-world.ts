@@ -18,6 +18,7 @@ import {
 import { makeBaseImage } from "./base-image.ts";
 import { type DockerWorld, dockerWorld } from "./docker.ts";
 import { imagesWith } from "./image-stack.ts";
+import { PLAIN_IMAGE } from "./image-target.ts";
 import { recipeContext, type Said } from "./recipe-context.ts";
 import { type Registry, startRegistry } from "./registry.ts";
 
@@ -95,19 +96,10 @@ export async function imageWorld(): Promise<ImageWorld> {
       if (content !== undefined) await writeFile(posted, content);
       else if (source === undefined) await writePosted(posted, context ?? "", mark ?? owner.build);
       const target = imageTargetSchema.parse({
-        recipe: "image",
+        ...PLAIN_IMAGE,
         job: owner.build,
         image: name(),
         source: source ?? { kind: "context", ...(await digestFile(posted)) },
-        push: true,
-        tarball: false,
-        dockerfile: "Dockerfile",
-        stage: null,
-        args: {},
-        labels: {},
-        no_cache: false,
-        cache_from: [],
-        visibility: "unlisted",
         ...request,
       });
       const made = recipeContext<ImageTarget>({

@@ -3,24 +3,16 @@ import { test } from "node:test";
 import { ATTEMPT_DEADLINE_MS } from "../../shared/limits.ts";
 import type { ImageTarget } from "../../shared/recipes/image.ts";
 import { BUILD_ID, BuildWorld, requestOf } from "../../test/support/build.ts";
+import { PLAIN_IMAGE } from "../../test/support/image-target.ts";
 
 const DIGEST = `sha256:${"d".repeat(64)}`;
 const KEY = `contexts/${BUILD_ID}/nonce`;
 
 const TARGET: ImageTarget = {
-  recipe: "image",
+  ...PLAIN_IMAGE,
   job: BUILD_ID,
   image: "registry.example/team/app:1.0",
   source: { kind: "context", size: 3, sha256: "a".repeat(64) },
-  push: true,
-  tarball: false,
-  dockerfile: "Dockerfile",
-  stage: null,
-  args: {},
-  labels: {},
-  no_cache: false,
-  cache_from: [],
-  visibility: "unlisted",
 };
 
 /** A build of an image whose context lies in the bucket. */
