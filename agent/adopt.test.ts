@@ -11,7 +11,8 @@ import type { DockerHost, RunHandle } from "./docker/contracts.ts";
 import { dockerHost } from "./docker/index.ts";
 import { loadIdentity } from "./identity.ts";
 import { registerAt, testHome } from "./testing/agent.ts";
-import { type BuildSide, TestEdge } from "./testing/edge.ts";
+import type { BuildSide } from "./testing/build-side.ts";
+import { TestEdge } from "./testing/edge.ts";
 
 const IMAGE = "railhead/go:1";
 const PROGRAM = fileURLToPath(new URL("testing/shell-agent.ts", import.meta.url));

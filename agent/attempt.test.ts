@@ -12,7 +12,8 @@ import { AgentExit } from "./errors.ts";
 import { type Made, type RecipeContext, RecipeFailure } from "./recipes/contracts.ts";
 import type { Service } from "./service.ts";
 import { emptyEngine, made, registerAt, serviceOf, testHome } from "./testing/agent.ts";
-import { type BuildSide, TARGET, TestEdge } from "./testing/edge.ts";
+import type { BuildSide } from "./testing/build-side.ts";
+import { TARGET, TestEdge } from "./testing/edge.ts";
 
 type Make = (context: RecipeContext) => Promise<Made[]>;
 type Bench = { edge: TestEdge; home: string; service: Service; running: Promise<unknown> };

@@ -1,18 +1,14 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import type { RepositoryFile } from "../../cli/dev/repository.ts";
-import { erlangTargetSchema, type PackageAsked } from "../../shared/recipes/erlang.ts";
 import { collect } from "../../test/support/docker.ts";
+import { type Ended, fetchOf } from "../../test/support/erlang-fetch.ts";
 import { type ErlangWorld, erlangWorld, REMOTE } from "../../test/support/erlang-world.ts";
 import { type HexRepository, hexRepository } from "../../test/support/hex.ts";
-import { recipeContext, type Said } from "../../test/support/recipe-context.ts";
 import type { Owner } from "../docker/contracts.ts";
 import { workspaceVolume } from "../docker/contracts.ts";
 import { WORKSPACE } from "../workspace.ts";
-import { RecipeFailure } from "./contracts.ts";
-import type { FetchedPackage, ResolvedRef } from "./erlang-contracts.ts";
-import { resolveRef } from "./erlang-refs.ts";
-import { fetchPackage } from "./erlang-source.ts";
+import type { ResolvedRef } from "./erlang-contracts.ts";
 
 /** An application of one module. */
 function application(name: string, more: Record<string, RepositoryFile> = {}) {
@@ -52,54 +48,11 @@ describe("the sources of an Erlang package", { concurrency: 2 }, () => {
     await hex[Symbol.asyncDispose]();
   });
 
-  type Ended = {
-    owner: Owner;
-    log: Said[];
-    resolved: ResolvedRef | null;
-    fetched: FetchedPackage | null;
-    failure: RecipeFailure | null;
-  };
-
   /** Of the ref's meaning, or of this one. */
-  async function fetched(
-    path: string,
-    ref: string | null = null,
-    known: ResolvedRef | null = null,
-  ): Promise<Ended> {
+  function fetched(path: string, ref: string | null = null, known: ResolvedRef | null = null) {
     const owner = world.docker.owner();
     owners.push(owner);
-    const [namespace, name] = path.split("/");
-    const target = erlangTargetSchema.parse({
-      recipe: "erlang",
-      asked: {
-        ...{ kind: "package", remote: REMOTE, path: path.split("/"), namespace, name, ref },
-        ...{ notify: false, depth: 0 },
-      },
-      erl: null,
-      visibility: "public",
-    });
-    const asked = target.asked as PackageAsked;
-    const { context, log } = recipeContext({
-      docker: world.docker,
-      owner,
-      target,
-      folder: world.docker.folder,
-    });
-    const ended: Ended = { owner, log, resolved: null, fetched: null, failure: null };
-    try {
-      ended.resolved = known ?? (await resolveRef(context, world.settings, asked));
-      ended.fetched = await fetchPackage(
-        context,
-        world.settings,
-        asked,
-        ended.resolved,
-        async () => {},
-      );
-    } catch (error) {
-      if (!(error instanceof RecipeFailure)) throw error;
-      ended.failure = error;
-    }
-    return ended;
+    return fetchOf(world, owner, { path, ref, known });
   }
 
   /** A new package of these files. */

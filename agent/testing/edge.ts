@@ -7,7 +7,6 @@ import type { Duplex } from "node:stream";
 import { importJWK, jwtVerify } from "jose";
 import { type WebSocket, WebSocketServer } from "ws";
 import { type RegisterRequest, registerSchema } from "../../shared/identity.ts";
-import type { AgentEntry } from "../../shared/log.ts";
 import {
   type AttemptUp,
   CLOSE,
@@ -22,6 +21,7 @@ import {
 import type { GoTarget } from "../../shared/recipes/go.ts";
 import type { Target } from "../../shared/recipes/index.ts";
 import { Latch } from "../latch.ts";
+import { BuildSide, type Upload } from "./build-side.ts";
 
 export const TARGET: GoTarget = {
   recipe: "go",
@@ -36,49 +36,8 @@ export const TARGET: GoTarget = {
   advertised: true,
 };
 
-type Result = Extract<AttemptUp, { t: "result" }>;
-type Upload = Extract<AttemptUp, { t: "upload" }> & { parts: Map<number, Buffer>; stored: boolean };
-
 /** Milliseconds for a build: enough for one that is broken off and taken up dozens of times on a busy machine. */
 const BUILD_MS = 10 * 60_000;
-
-/** One attempt as the Build would know it. */
-export class BuildSide {
-  readonly held: Held;
-  readonly lease = randomBytes(16).toString("hex");
-  readonly log: AgentEntry[] = [];
-  readonly uploads = new Map<string, Upload>();
-  readonly frames: AttemptUp[] = [];
-  credentials: string[] = [];
-  result: Result | null = null;
-  results = 0;
-  starts = 0;
-  done = false;
-  /** Answers `refused` to the next start. */
-  refused = false;
-  /** Decides what becomes of a frame: taken, cut before it is taken, or cut after. */
-  fate: (frame: AttemptUp, count: number) => "take" | "lose" | "take, then cut" = () => "take";
-  /** Acknowledges log frames. */
-  acks = true;
-  socket: WebSocket | null = null;
-
-  constructor(held: Held) {
-    this.held = held;
-  }
-
-  get acked(): number {
-    return this.log.length;
-  }
-
-  lines(stream?: string): string[] {
-    return this.log.filter((entry) => entry.stream === stream).map((entry) => entry.msg);
-  }
-
-  file(name: string): Buffer | null {
-    const upload = [...this.uploads.values()].find((one) => one.name === name && one.stored);
-    return upload ? Buffer.concat([...upload.parts.values()]) : null;
-  }
-}
 
 export class TestEdge {
   readonly url: string;
