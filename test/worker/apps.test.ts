@@ -4,6 +4,7 @@ import { gzipSync } from "node:zlib";
 import WebSocket from "ws";
 import { until } from "../support/until.ts";
 import { type AppWorld, openAppWorld, PEROKU_TOK, saying, tarOf } from "./apps.ts";
+import { ADMIN_TOKEN } from "./edge.ts";
 
 suite("web apps at the edge", () => {
   let world: AppWorld;
@@ -307,6 +308,22 @@ suite("web apps at the edge", () => {
     const socket = new WebSocket(`${world.edge.url.replace("http", "ws")}/projects/x/logs`);
     const code = await new Promise((resolve) => socket.once("close", resolve));
     assert.equal(code, 4001);
+  });
+
+  test("a token with scope deploy may deploy, one with scope build may not", async () => {
+    for (const [scope, status] of [
+      ["deploy", 200],
+      ["build", 403],
+    ] as const) {
+      const made = await world.edge.call("/api/tokens", {
+        method: "POST",
+        headers: { authorization: `Bearer ${ADMIN_TOKEN}`, "content-type": "application/json" },
+        body: JSON.stringify({ scope, name: scope }),
+      });
+      const { token } = (await made.json()) as { token: string };
+      const headers = { authorization: `Bearer ${token}` };
+      assert.equal((await world.edge.call("/list", { headers })).status, status, scope);
+    }
   });
 
   test("a log that nobody knows is 404 in peroku's words", async () => {
