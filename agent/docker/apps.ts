@@ -13,6 +13,7 @@ import { DockerError } from "./contracts.ts";
 import type { ContainerBody, Engine, EngineInfo, Inspected } from "./engine.ts";
 import { isKind } from "./errors.ts";
 import { insist } from "./insist.ts";
+import { killedForMemory } from "./killed.ts";
 import { appContainerName, LABEL, type Labels } from "./labels.ts";
 
 /** What an image's own user may still do to its own files, and to open a port below 1024. */
@@ -215,7 +216,7 @@ function factsOf(found: Inspected): AppFacts {
       ? { status: statusOf(health.Status), output: health.Log?.at(-1)?.Output.trim() ?? "" }
       : null,
     exit_code: running ? null : State.ExitCode,
-    oom: State.OOMKilled,
+    oom: !running && killedForMemory(State),
     address: running && address ? address : null,
   };
 }

@@ -9,6 +9,7 @@ import {
 } from "./contracts.ts";
 import type { Engine, Inspected } from "./engine.ts";
 import { isKind, mapped } from "./errors.ts";
+import { KILLED_CODE, killedForMemory } from "./killed.ts";
 import { LABEL, numberLabel } from "./labels.ts";
 import { type Life, Output } from "./output.ts";
 import { atMost, sleep, within } from "./time.ts";
@@ -24,8 +25,6 @@ const DEADLINE_GRACE_MS = 10_000;
 const KILL_MS = 30_000;
 /** Milliseconds between two attempts at an engine that does not answer. */
 const RETRY_MS = 500;
-/** What a container exits with that was killed before it ran. */
-const KILLED_CODE = 137;
 
 /** What a container is known by when it is created or found. */
 export type Known = {
@@ -204,7 +203,8 @@ export class Run implements RunHandle {
   async #look(): Promise<Exit | null> {
     const { State } = await this.#engine.inspect(this.id);
     if (State.Status !== "exited" && State.Status !== "dead") return null;
-    return { code: State.ExitCode, oom: State.OOMKilled, killed: this.#killed };
+    const killed = this.#killed;
+    return { code: State.ExitCode, oom: killed === null && killedForMemory(State), killed };
   }
 
   async #expire(): Promise<void> {

@@ -201,7 +201,7 @@ export class AppBuild {
     if (ended?.oom)
       return new RecipeFailure(
         "out_of_memory",
-        `The app was killed for memory before it was healthy: it has ${showSize(limits.memory_bytes)}. Let it use less, or give it more (memory). ${lines}`,
+        `The app was killed before it was healthy, for memory as it seems: it has ${showSize(limits.memory_bytes)}. Let it use less, or give it more (memory). ${lines}`,
       );
     if (ended !== null)
       return new RecipeFailure(

@@ -165,7 +165,7 @@ describe("a deploy that fails leaves nothing of it, never asks to serve, and say
       name: "too little memory",
       dockerfile: app("exec busybox sort /dev/zero"),
       end: "out_of_memory",
-      reason: /killed for memory .* it has 64/,
+      reason: /killed before .* for memory .* it has 64/,
     },
     {
       name: "a port that nobody listens on",

@@ -190,6 +190,7 @@ export const BROKEN: readonly (readonly [name: string, bytes: string, is: "refus
     `HTTP/1.1 200 OK\r\nX-${"a".repeat(2_000)}: b\r\nContent-Length: 0\r\n\r\n`,
     "refused",
   ],
+  ["promises a body and sends none", "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n", "cut"],
   ["sends less than its length", "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nshort", "cut"],
   [
     "ends within a chunk",

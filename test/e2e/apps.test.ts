@@ -131,7 +131,7 @@ describe("web apps", () => {
         [
           { memory: "16m" },
           ['CMD ["dd", "if=/dev/zero", "of=/dev/null", "bs=256M"]'],
-          /killed for memory before it was healthy: it has 16.0 MiB/,
+          /killed before it was healthy, for memory as it seems: it has 16.0 MiB/,
         ],
         [{}, ['CMD ["/no/such/program"]'], /ended with status 127 .*\/no\/such\/program/s],
       ];

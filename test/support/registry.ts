@@ -1,21 +1,22 @@
 /** A real registry with TLS and a password, as the engine meets one: docker-registry of the distribution. */
+
 import { type ChildProcess, spawn } from "node:child_process";
+import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { access, constants, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { request } from "node:https";
 import { createServer } from "node:net";
 import { networkInterfaces, tmpdir } from "node:os";
 import { join } from "node:path";
+import { hash } from "bcryptjs";
 import { cached } from "./cache.ts";
 import { makeCertificate } from "./certificate.ts";
 import { Apt } from "./debian.ts";
-
 import { until } from "./until.ts";
 
 const USERNAME = "pusher";
-const PASSWORD = "registry-password-of-the-tests";
-/** bcrypt, the one kind of hash that docker-registry takes. */
-const HASH = "$2b$05$railheadrailheadrailhuOY0UczPQvzDYNAcFeNMfPGnoSqonB2S";
+/** Rounds of bcrypt, as a power of two: the fewest. docker-registry takes no other kind of hash. */
+const HASH_COST = 4;
 /** Where the engine looks for the authority of a registry, at each request. */
 const CERTIFICATES = "/etc/docker/certs.d";
 const MANIFESTS =
@@ -39,6 +40,8 @@ export type Registry = {
 export async function startRegistry(): Promise<Registry> {
   const program = await registryProgram();
   const folder = await mkdtemp(join(tmpdir(), "railhead-registry-"));
+  // Its own, so that a test may look for it everywhere while others use theirs.
+  const password = randomBytes(16).toString("hex");
   const host = ownAddress();
   const name = `${host}:${await freePort(host)}`;
   const trusted = join(CERTIFICATES, name);
@@ -46,9 +49,9 @@ export async function startRegistry(): Promise<Registry> {
   const ca = await readFile(join(folder, "tls.crt"), "utf8");
   await mkdir(trusted, { recursive: true });
   await writeFile(join(trusted, "ca.crt"), ca);
-  await writeFile(join(folder, "htpasswd"), `${USERNAME}:${HASH}\n`);
+  await writeFile(join(folder, "htpasswd"), `${USERNAME}:${await hash(password, HASH_COST)}\n`);
   await writeFile(join(folder, "config.yml"), configuration(folder, name));
-  const authorization = `Basic ${btoa(`${USERNAME}:${PASSWORD}`)}`;
+  const authorization = `Basic ${btoa(`${USERNAME}:${password}`)}`;
   const head = (path: string) =>
     new Promise<{ status: number; digest: string | null }>((resolve, reject) => {
       const headers = { authorization, accept: MANIFESTS };
@@ -97,7 +100,7 @@ export async function startRegistry(): Promise<Registry> {
   return {
     name,
     username: USERNAME,
-    password: PASSWORD,
+    password,
     digest: async (repository, tag) => {
       const { status, digest } = await head(`/v2/${repository}/manifests/${tag}`);
       return status === 200 ? digest : null;

@@ -10,6 +10,7 @@ export class BodyReader {
   #pull: (() => void) | null = null;
   #controller: ReadableStreamDefaultController<Uint8Array> | null = null;
   #ended = false;
+  #failure: Error | null = null;
 
   /** @param cancelled the reader went away */
   constructor(cancelled: () => void) {
@@ -39,14 +40,10 @@ export class BodyReader {
     if (this.#waiting.length === 0) this.#close();
   }
 
+  /** Fails behind what came before it: the client gets all that the app sent. */
   fail(error: Error): void {
-    this.#ended = true;
-    try {
-      this.#controller?.error(error);
-    } catch {
-      // Closed or cancelled before.
-    }
-    this.#pull?.();
+    this.#failure ??= error;
+    this.end();
   }
 
   async #next(): Promise<void> {
@@ -65,9 +62,10 @@ export class BodyReader {
 
   #close(): void {
     try {
-      this.#controller?.close();
+      if (this.#failure === null) this.#controller?.close();
+      else this.#controller?.error(this.#failure);
     } catch {
-      // Closed before.
+      // Closed or cancelled before.
     }
   }
 }
