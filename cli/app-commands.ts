@@ -24,6 +24,7 @@ export function addAppCommands(program: Command): void {
     .description("build and run a folder's project, follow the deploy, and print its URL")
     .argument("[folder]", "the project, less what its .dockerignore names", ".")
     .option("--rule <rule>", 'which requests it answers, as Traefik writes it ("rule" in the file)')
+    .option("--no-cache", "take no layer of earlier versions, and no image of the same files")
     .addHelpText(
       "after",
       `

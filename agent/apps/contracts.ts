@@ -72,8 +72,18 @@ export interface AppContainers {
   logs(build: string, wanted: LogsWanted, signal: AbortSignal): AsyncIterable<AppLog>;
   /** Sets right what the network of apps is behind: a boot of the host leaves containers without it. */
   secure(): Promise<void>;
-  /** Keeps an attempt's built image for the project, when its own name is taken away; its id. */
-  keepImage(built: string, project: string, fingerprint: string): Promise<string>;
+  /**
+   * Keeps an attempt's built image for the project, when its own name is taken away, and instead of those of the build
+   * before the `stages` of this one, for their layers. @returns id of the first
+   */
+  keepImage(
+    built: string,
+    project: string,
+    fingerprint: string,
+    stages: readonly string[],
+  ): Promise<string>;
+  /** Runs `work` with the names of all that is kept of a project: none is removed meanwhile. */
+  lending<T>(project: string, work: (layers: string[]) => Promise<T>): Promise<T>;
   /** Id of the kept image of that very context and Dockerfile; null when it is not on the host. */
   keptImage(project: string, fingerprint: string): Promise<string | null>;
   /** Removes kept images of the project, but for these fingerprints and what runs. */

@@ -246,8 +246,8 @@ test("an image stays as long as it runs, is wanted, or is about to run", async (
   const made = await candidate(webServer("imaged"));
   const [running, wanted, claimed, old] = [made.fingerprint, print(), print(), print()];
   for (const fingerprint of [running, wanted, claimed, old])
-    await apps.keepImage(made.image, "shop", fingerprint);
-  await apps.keepImage(made.image, "elsewhere", old);
+    await apps.keepImage(made.image, "shop", fingerprint, []);
+  await apps.keepImage(made.image, "elsewhere", old, []);
   const kept = async (project: string, fingerprint: string) =>
     (await apps.keptImage(project, fingerprint)) !== null;
   await world.host.start(made);

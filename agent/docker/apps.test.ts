@@ -296,7 +296,7 @@ describe("images of web apps", () => {
       new AbortController().signal,
     );
     for await (const event of events) assert.equal(event.kind, "output");
-    const id = await world.host.apps.keepImage(builtImage(owner), project, fingerprint(of));
+    const id = await world.host.apps.keepImage(builtImage(owner), project, fingerprint(of), []);
     await world.host.clean(owner);
     assert.equal(await world.host.imageId(builtImage(owner)), null);
     return id;

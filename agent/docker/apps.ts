@@ -94,8 +94,17 @@ export class Apps implements AppContainers {
     await this.#view.network();
   }
 
-  keepImage(built: string, project: string, fingerprint: string): Promise<string> {
-    return this.images.keep(built, project, fingerprint);
+  keepImage(
+    built: string,
+    project: string,
+    fingerprint: string,
+    stages: readonly string[],
+  ): Promise<string> {
+    return this.images.keep(built, project, fingerprint, stages);
+  }
+
+  lending<T>(project: string, work: (layers: string[]) => Promise<T>): Promise<T> {
+    return this.images.lending(project, work);
   }
 
   keptImage(project: string, fingerprint: string): Promise<string | null> {

@@ -4,7 +4,7 @@ import { type CommonQuery, commonQuery } from "./build-query.ts";
 import { cgroupOf, limitProcesses } from "./cgroups.ts";
 import { type BuildEvent, DockerError, type ImageSpec, type Owner } from "./contracts.ts";
 import type { Engine, EngineInfo } from "./engine.ts";
-import type { ClassicQuery } from "./engine-images.ts";
+import type { ClassicQuery, ImageRow } from "./engine-images.ts";
 import { chunksOf, stepOf } from "./image-output.ts";
 import type { Ledger } from "./ledger.ts";
 import { StepWatch } from "./step-watch.ts";
@@ -13,6 +13,9 @@ import { StepWatch } from "./step-watch.ts";
 const CPU_PERIOD = 100_000;
 /** Open files of one process. */
 const OPEN_FILES = 4096;
+
+/** Ids of images that were on the host before a build: all, and those whose layers it may take. */
+type Before = { all: ReadonlySet<string>; lent: ReadonlySet<string> };
 
 export class ClassicBuild {
   readonly #engine: Engine;
@@ -35,7 +38,11 @@ export class ClassicBuild {
     const cgroup = cgroupOf(owner, info.CgroupDriver);
     await this.#ledger.note(owner, { t: "build", cgroup });
     await limitProcesses(cgroup, limits.pids);
-    const strangers = new Set((await this.#engine.images.list()).map(({ id }) => id));
+    const there = await this.#engine.images.list();
+    const before: Before = {
+      all: new Set(there.map(({ id }) => id)),
+      lent: lineage(there, this.#spec.cache_from),
+    };
     const query = queryOf(this.#spec, info.NCPU, cgroup, network);
     const watch = new StepWatch(this.#engine, cgroup, limits.disk_bytes);
     const cut = new AbortController();
@@ -49,7 +56,7 @@ export class ClassicBuild {
     try {
       // Read to its end also when nobody wants it any more: only so all images of steps are known.
       for await (const said of this.#engine.images.build(query, context, login, cut.signal)) {
-        const made = await this.#noteStep(owner, said.stream, strangers);
+        const made = await this.#noteStep(owner, said.stream, before);
         if (stopping) continue;
         if (said.error !== undefined)
           yield watch.outgrown
@@ -75,18 +82,33 @@ export class ClassicBuild {
     signal.throwIfAborted();
   }
 
-  /** Notes the image of a step that the builder has just told of, unless it was there before the build. @returns its bytes */
+  /** Notes the image of a step that the builder has just told of. @returns its bytes, unless it was there before the build */
   async #noteStep(
     owner: Owner,
     said: string | undefined,
-    strangers: ReadonlySet<string>,
+    { all, lent }: Before,
   ): Promise<number | null> {
     const step = said === undefined ? null : stepOf(said);
     const made = step === null ? null : await this.#engine.images.inspect(step);
-    if (made === null || strangers.has(made.id)) return null;
+    if (made === null) return null;
+    if (all.has(made.id)) {
+      if (lent.has(made.id)) await this.#ledger.note(owner, { t: "cached", id: made.id });
+      return null;
+    }
     await this.#ledger.note(owner, { t: "step", id: made.id });
     return made.size_bytes;
   }
+}
+
+/** Images with these names, and those of the steps before them. */
+function lineage(images: readonly ImageRow[], wanted: readonly string[]): Set<string> {
+  const parents = new Map(images.map(({ id, parent }) => [id, parent]));
+  const found = new Set<string>();
+  for (const { id, names } of images) {
+    if (!names.some((name) => wanted.includes(name))) continue;
+    for (let at = id; at !== "" && !found.has(at); at = parents.get(at) ?? "") found.add(at);
+  }
+  return found;
 }
 
 function queryOf(

@@ -218,6 +218,8 @@ export interface Images {
   holding<T>(references: readonly string[], work: () => Promise<T>): Promise<T>;
   /** Builds under a name that is the attempt's own, `builtImage`. */
   build(spec: ImageSpec, context: Readable, signal: AbortSignal): AsyncIterable<BuildEvent>;
+  /** Images that the stages of an attempt's build ended with, made or taken from `cache_from`, until `clean`. */
+  stages(owner: Owner): Promise<string[]>;
   /** @throws DockerError `conflict` when `naming` could not give the name: the host's owner has an image that bears it */
   checkName(reference: string): Promise<void>;
   /**

@@ -98,6 +98,16 @@ export class AgentImages implements Images {
     yield* classic.events(context, { info, network }, signal);
   }
 
+  async stages(owner: Owner): Promise<string[]> {
+    const notes = await this.#ledger.notes(owner);
+    const ids = new Set(
+      notes.flatMap((note) => (note.t === "step" || note.t === "cached" ? [note.id] : [])),
+    );
+    const images = await this.#engine.images.list();
+    const continued = new Set(images.flatMap(({ id, parent }) => (ids.has(id) ? [parent] : [])));
+    return [...ids].filter((id) => !continued.has(id));
+  }
+
   async checkName(reference: string): Promise<void> {
     const there = await this.inspect(reference);
     const borne = there?.names.includes(reference) === true;

@@ -18,6 +18,8 @@ const noteSchema = z.discriminatedUnion("t", [
   z.object({ t: z.literal("ended") }),
   /** The image of one step. */
   z.object({ t: z.literal("step"), id: z.string() }),
+  /** An image of an earlier build, which a step took instead of making its own. */
+  z.object({ t: z.literal("cached"), id: z.string() }),
   /** The attempt's image bears this name. */
   z.object({ t: z.literal("name"), reference: z.string(), id: z.string() }),
 ]);

@@ -90,9 +90,9 @@ export class AppBuild {
     const { project, fingerprint, settings } = target;
     if (references !== null) {
       const bases = references.map((reference) => this.#steps.allowed(reference));
-      await docker.images.holding(
-        bases.map(({ name }) => name),
-        async () => {
+      const names = bases.map(({ name }) => name);
+      await docker.images.holding(names, () =>
+        docker.apps.lending(project, async (layers) => {
           for (const base of bases) await this.#steps.ready(base);
           await this.#context.say("building image...");
           await this.#steps.build({
@@ -102,14 +102,15 @@ export class AppBuild {
             stage: null,
             args: {},
             labels: {},
-            cache_from: [],
+            cache_from: settings.no_cache ? [] : layers,
             login: null,
             limits,
             max_bytes: this.#settings.max_bytes,
           });
-        },
+        }),
       );
-      return docker.apps.keepImage(builtImage(owner), project, fingerprint);
+      const stages = await docker.images.stages(owner);
+      return docker.apps.keepImage(builtImage(owner), project, fingerprint, stages);
     }
     const kept = await docker.apps.keptImage(project, fingerprint);
     if (kept === null)

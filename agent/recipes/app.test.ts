@@ -2,7 +2,12 @@ import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import type { ResponseHead } from "../../shared/tunnel/index.ts";
 import { webServer } from "../../test/support/app-image.ts";
-import { type AppWorld, appWorld, type Deployed } from "../../test/support/app-world.ts";
+import {
+  type AppWorld,
+  appWorld,
+  type Deploy,
+  type Deployed,
+} from "../../test/support/app-world.ts";
 import { containers, engine } from "../../test/support/engine.ts";
 import { until } from "../../test/support/until.ts";
 import { RecipeFailure } from "./contracts.ts";
@@ -96,6 +101,43 @@ describe("a deploy", () => {
     assert.ok(again.log.every(({ stream }) => stream === undefined));
     assert.equal(await fetched(again.build), "kept");
     assert.equal(await fetched(first.build), "kept");
+  });
+
+  test("takes layers of its project's last version, of every stage, unless it is told not to", async () => {
+    const uuid = "cat /proc/sys/kernel/random/uuid";
+    const dockerfile = (version: string) => `RUN ${uuid} >/made
+RUN ${uuid} >/unused
+FROM ${world.base}
+RUN ${uuid} >/own
+COPY --from=0 /made /made
+${app(`cat /made /own >/tmp/ids; ${webServer(version)}`)}`;
+    const deployed = async (version: string, more: Partial<Deploy> = {}) => {
+      const { build, failure } = await world.deploy({
+        dockerfile: dockerfile(version),
+        project: "layers",
+        ...more,
+      });
+      assert.equal(failure, null);
+      assert.equal(await fetched(build, "/index.html"), version);
+      return fetched(build, "/ids");
+    };
+    const first = await deployed("one");
+    assert.equal(await deployed("two"), first);
+    assert.equal(await deployed("three"), first);
+    const anew = await deployed("four", { settings: { no_cache: true } });
+    assert.notEqual(anew, first);
+    assert.equal(await deployed("five"), anew);
+    const [made, own] = anew.split("\n");
+    const other = (await deployed("five", { project: "other-layers" })).split("\n");
+    assert.notEqual(other[0], made);
+    assert.notEqual(other[1], own);
+
+    const { apps } = world.docker.host;
+    const stages = () =>
+      apps.lending("layers", async (names) => names.filter((name) => name.includes(":stage-")));
+    assert.equal((await stages()).length, 1);
+    await apps.trimProjects(["shop"]);
+    assert.deepEqual(await stages(), []);
   });
 
   test("is well by its own path, on its own port, or by its HEALTHCHECK", async () => {

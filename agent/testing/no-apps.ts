@@ -14,6 +14,7 @@ export const NO_APPS: AppContainers = {
   logs: none,
   secure: async () => {},
   keepImage: never,
+  lending: never,
   keptImage: async () => null,
   trimImages: async () => {},
   trimProjects: async () => {},

@@ -11,6 +11,7 @@ export const NO_IMAGES: Images = {
   isGuarded: () => false,
   holding: (_references, work) => work(),
   build: none,
+  stages: async () => [],
   checkName: never,
   naming: never,
   save: never,

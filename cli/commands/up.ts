@@ -6,7 +6,7 @@ import { followDeploy } from "../deploys.ts";
 import { CliError, EXIT } from "../errors.ts";
 import { PROJECT_FILE, settingsOf } from "../project-file.ts";
 
-export type UpOptions = AppOptions & { rule?: string };
+export type UpOptions = AppOptions & { rule?: string; cache?: boolean };
 
 /** Never part of a context: history, and the token. */
 const NEVER_SENT = [".git", PROJECT_FILE];
@@ -32,6 +32,7 @@ export async function up(given: string, options: UpOptions): Promise<void> {
     ["dockerfile", dockerfile],
     ...settingsOf(file),
   ]);
+  if (options.cache === false) query.set("no_cache", "true");
   const files = await listContext(folder, dockerfile, NEVER_SENT);
   const logid = await sendContext(folder, files, (body) => client.run(query, body));
   await followDeploy(client, project, logid, options);

@@ -62,6 +62,8 @@ export const appSettingsSchema = z.object({
     })
     .prefault({}),
   dockerfile: z.string().min(1).max(512).default(DEFAULT_DOCKERFILE),
+  /** Every step is run anew, and nothing is taken from versions before. */
+  no_cache: z.boolean().default(false),
 });
 export type AppSettings = z.infer<typeof appSettingsSchema>;
 

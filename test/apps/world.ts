@@ -136,6 +136,7 @@ function container(state: ReplicaState): ConstructorParameters<typeof Replica>[1
     async *logs() {},
     secure: never,
     keepImage: never,
+    lending: never,
     keptImage: never,
     trimImages: never,
     trimProjects: never,

@@ -47,6 +47,8 @@ export type Deployed = {
 export type AppWorld = AsyncDisposable & {
   docker: DockerWorld;
   edge: AppEdge;
+  /** Name of the image that every Dockerfile begins with. */
+  base: string;
   /** Home of the agent. */
   folder: string;
   /** The agent's process, as far as apps go. */
@@ -92,6 +94,7 @@ export async function appWorld(socket?: string): Promise<AppWorld> {
   const world: AppWorld = {
     docker,
     edge,
+    base: base.name,
     folder: root,
     host: await begin(),
     async restart() {

@@ -131,7 +131,7 @@ describe("the command line of web apps", { timeout: 300_000 }, () => {
     };
     await writeFile(join(folder, "sub/.peroku.json"), JSON.stringify(file));
     await writeFile(join(folder, "sub/Other"), "FROM scratch\n");
-    const running = program(RAILHEAD, ["up", "sub"], {
+    const running = program(RAILHEAD, ["up", "sub", "--no-cache"], {
       RAILHEAD_URL: world.edge.url,
       RAILHEAD_TOKEN: PEROKU_TOK,
     });
@@ -143,6 +143,7 @@ describe("the command line of web apps", { timeout: 300_000 }, () => {
       cpus: 0.5,
       health: { path: "/ok", seconds: 5 },
       dockerfile: "Other",
+      no_cache: true,
     });
     await replica.goLive();
     const { code, stdout, stderr } = await running;

@@ -112,12 +112,19 @@ describe("a webhook", { timeout: 120_000 }, () => {
 
   test("starts what the repository's .railhead.json lists at that tag, once", async () => {
     const body = tagged("o/tool", "v1.0.0");
-    const { status, made } = await hook("github", body, hub.sha256(body));
-    assert.equal(status, 202, JSON.stringify(made));
+    const twins = await Promise.all([
+      hook("github", body, hub.sha256(body)),
+      hook("github", body, hub.sha256(body)),
+    ]);
+    // The second may have come behind the first, or beside it.
+    const [first, second = first] = twins.filter(({ status }) => status === 202);
+    assert.ok(first !== undefined, JSON.stringify(twins));
+    const { made } = first;
     assert.deepEqual(
       made.builds.map(({ build }) => build),
       ["linux/amd64", "windows/arm64 (make dist)"],
     );
+    assert.deepEqual(second?.made.builds, made.builds);
     const target = await targetOf(made.builds[1]?.build_id ?? "");
     assert.ok(target.recipe === "go");
     assert.deepEqual(

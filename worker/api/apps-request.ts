@@ -23,6 +23,9 @@ const fieldsSchema = z.object({
   health_path: z.string().optional(),
   health_seconds: count.optional(),
   dockerfile: z.string().optional(),
+  no_cache: z
+    .union([z.boolean(), z.stringbool({ truthy: ["1", "true"], falsy: ["0", "false"] })])
+    .optional(),
 });
 
 export type Asked = { project: string; rule: string; settings: AppSettings };

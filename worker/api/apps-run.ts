@@ -72,7 +72,9 @@ async function deploy(
   build: string,
   context: BuildContext,
 ): Promise<string> {
-  const fingerprint = await sha256(`${context.sha256} ${settings.dockerfile}`);
+  const { dockerfile, no_cache } = settings;
+  const anew = no_cache ? ` ${build}` : "";
+  const fingerprint = await sha256(`${context.sha256} ${dockerfile}${anew}`);
   // Asked twice, it is still one deploy.
   const answer = await retrying(
     async (): Promise<DeployAnswer> =>

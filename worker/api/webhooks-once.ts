@@ -5,8 +5,8 @@ import { CATALOG_NAME } from "../core/contracts.ts";
 import { sha256 } from "../secrets.ts";
 
 /**
- * Does `work`, unless a webhook of the same bytes was taken at the same `door`: then null. What failed, or was not
- * `done`, may come again.
+ * Does `work`, unless a webhook of the same bytes was taken at the same `door`: then null. What failed, was not `done` or
+ * was cut off may come again; one that comes while its twin is at work joins the same builds.
  */
 export async function once<T>(
   env: Env,
@@ -17,15 +17,10 @@ export async function once<T>(
 ): Promise<T | null> {
   const catalog = env.CATALOG.getByName(CATALOG_NAME);
   const digest = await sha256(`${door} ${await sha256(body)}`);
-  if (!(await catalog.remember(digest))) return null;
-  try {
-    const made = await work();
-    if (!done(made)) await catalog.forget(digest);
-    return made;
-  } catch (error) {
-    await catalog.forget(digest);
-    throw error;
-  }
+  if (await catalog.remembers(digest)) return null;
+  const made = await work();
+  if (done(made)) await catalog.remember(digest);
+  return made;
 }
 
 export function tooLarge(): Problem {

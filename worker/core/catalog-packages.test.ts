@@ -214,6 +214,7 @@ test("every query finds its builds by an index, whatever it asks for", () => {
   store.packages.claim(WEB);
   store.packages.claim(SQUATTER);
   store.remember("a");
+  store.remembers("a");
   const seen = new Map(queries.map(({ text, bindings }) => [text, bindings]));
   assert.ok(seen.size > 500, `${seen.size} different queries`);
   for (const [text, bindings] of seen) {

@@ -88,20 +88,17 @@ export class CatalogStore {
     this.#sql.exec("INSERT OR IGNORE INTO pools (pool) VALUES (?)", pool);
   }
 
-  /** Remembers a webhook by the SHA-256 of its body; false when it was known. */
-  remember(digest: string): boolean {
-    const now = this.#clock.now();
-    this.#sql.exec("DELETE FROM webhooks WHERE at <= ?", now - WEBHOOK_MEMORY_MS);
-    const added = this.#sql.exec(
-      "INSERT OR IGNORE INTO webhooks (digest, at) VALUES (?, ?) RETURNING digest",
-      digest,
-      now,
-    );
-    return added.length > 0;
+  /** Whether a webhook, by the SHA-256 of its body, was taken before. */
+  remembers(digest: string): boolean {
+    const since = this.#clock.now() - WEBHOOK_MEMORY_MS;
+    const known = "SELECT digest FROM webhooks WHERE digest = ? AND at > ?";
+    return this.#sql.exec(known, digest, since).length > 0;
   }
 
-  forget(digest: string): void {
-    this.#sql.exec("DELETE FROM webhooks WHERE digest = ?", digest);
+  remember(digest: string): void {
+    const now = this.#clock.now();
+    this.#sql.exec("DELETE FROM webhooks WHERE at <= ?", now - WEBHOOK_MEMORY_MS);
+    this.#sql.exec("INSERT OR IGNORE INTO webhooks (digest, at) VALUES (?, ?)", digest, now);
   }
 }
 

@@ -294,10 +294,10 @@ export interface CatalogRpc {
    * over. Idempotent.
    */
   claim(claim: Claim): Promise<{ kind: "ok" } | { kind: "taken"; by: string }>;
-  /** Remembers a webhook by the SHA-256 of its body; false when it was known. */
-  remember(digest: string): Promise<boolean>;
-  /** Forgets it: what it asked for could not be done. */
-  forget(digest: string): Promise<void>;
+  /** Whether a webhook, by the SHA-256 of its body, was taken before. */
+  remembers(digest: string): Promise<boolean>;
+  /** What it asked for is done. Idempotent. */
+  remember(digest: string): Promise<void>;
   /** Pools that were ever used, for metrics and listings. */
   pools(): Promise<string[]>;
   addPool(pool: string): Promise<void>;

@@ -70,12 +70,12 @@ export class Catalog extends DurableObject<Env> implements CatalogRpc {
     return this.#store.packages.claim(claim);
   }
 
-  async remember(digest: string): Promise<boolean> {
-    return this.#store.remember(digest);
+  async remembers(digest: string): Promise<boolean> {
+    return this.#store.remembers(digest);
   }
 
-  async forget(digest: string): Promise<void> {
-    this.#store.forget(digest);
+  async remember(digest: string): Promise<void> {
+    this.#store.remember(digest);
   }
 
   async pools(): Promise<string[]> {
