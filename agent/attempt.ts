@@ -71,6 +71,7 @@ export class Attempt {
   /** Ends everything: nothing is reported any more. */
   readonly #life = new AbortController();
   readonly #ready = Promise.withResolvers<readonly string[]>();
+  #cleaned: Promise<void> | null = null;
 
   constructor(journal: Journal, recipe: Recipe<Target>, host: AttemptHost) {
     const { build, attempt, lease } = journal.assignment;
@@ -128,7 +129,7 @@ export class Attempt {
     );
     const verdict = await this.#verdict();
     callOff();
-    await cleanHost(this.#host, this.owner);
+    await this.#clean();
     await this.#report(verdict);
     this.#life.abort(new Stop("over", "the attempt has ended"));
     await online;
@@ -203,18 +204,26 @@ export class Attempt {
     if (made.length === 0) return;
     await context.say(SAVING[this.#recipe.name] ?? MESSAGES.saving);
     this.#uplink.phase("upload");
-    for (const file of made) {
-      const upload = uploadFile(file, {
-        ports,
-        edge: this.#host.edge,
-        uplink: this.#uplink,
-        journal: this.#journal,
-        log: this.#log,
-        signal,
-        mayAct: () => this.#mayAct(),
-      });
-      await abortable(upload, signal);
-    }
+    const parts = {
+      ports,
+      edge: this.#host.edge,
+      uplink: this.#uplink,
+      journal: this.#journal,
+      log: this.#log,
+      signal,
+      mayAct: () => this.#mayAct(),
+    };
+    // What goes up is on this host's own disk by now: containers and volumes can go meanwhile.
+    void this.#clean();
+    const uploads = Promise.allSettled(made.map((file) => uploadFile(file, parts)));
+    for (const upload of await abortable(uploads, signal))
+      if (upload.status === "rejected") throw upload.reason;
+  }
+
+  /** Once: after what was made, an attempt makes nothing on its host any more. */
+  #clean(): Promise<void> {
+    this.#cleaned ??= cleanHost(this.#host, this.owner);
+    return this.#cleaned;
   }
 
   async #made(context: Context): Promise<Made[]> {

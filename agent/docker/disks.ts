@@ -8,6 +8,7 @@ import {
   mkdir,
   open,
   readdir,
+  readFile,
   readlink,
   realpath,
   rename,
@@ -15,7 +16,7 @@ import {
   stat,
   symlink,
 } from "node:fs/promises";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { BUILDER_ID } from "./sandbox.ts";
 import { allowed, haveTools, isRoot, tool } from "./tools.ts";
 
@@ -60,6 +61,7 @@ export class Disks {
   }
 
   async #attach(name: string, bytes: number): Promise<void> {
+    if ((await this.#linked(name)) !== null) return;
     await mkdir(this.#folder, { recursive: true, mode: 0o700 });
     const device = (await this.#attached(name)) ?? (await this.#attachImage(name, bytes));
     if ((await readlink(this.device(name)).catch(() => null)) === device) return;
@@ -70,8 +72,8 @@ export class Disks {
   }
 
   async #remove(name: string): Promise<void> {
+    const device = (await this.#linked(name)) ?? (await this.#attached(name));
     await rm(this.device(name), { force: true });
-    const device = await this.#attached(name);
     if (device !== undefined) await tool("losetup", ["--detach", device]);
     await rm(this.#image(name), { force: true });
   }
@@ -95,6 +97,11 @@ export class Disks {
     return found === null ? null : found.blocks * 512;
   }
 
+  /** The real path of the disk's file, as the kernel names it; null when there is none. */
+  #file(name: string): Promise<string | null> {
+    return realpath(this.#image(name)).catch(() => null);
+  }
+
   #image(name: string): string {
     return join(this.#folder, name + IMAGE);
   }
@@ -106,9 +113,20 @@ export class Disks {
     return turn;
   }
 
-  /** The loop device of the disk. */
+  /** The loop device that the disk's link leads to; null unless it has the disk behind it, as after a boot. */
+  async #linked(name: string): Promise<string | null> {
+    const device = await readlink(this.device(name)).catch(() => null);
+    const image = await this.#file(name);
+    if (device === null || image === null) return null;
+    const behind = join("/sys/block", basename(device), "loop/backing_file");
+    const file = await readFile(behind, "utf8").catch(() => "");
+    return file.trimEnd() === image ? device : null;
+  }
+
+  /** The loop device of the disk, wherever its link leads: slower. */
   async #attached(name: string): Promise<string | undefined> {
-    const image = await realpath(this.#image(name)).catch(() => "");
+    const image = await this.#file(name);
+    if (image === null) return undefined;
     return (await this.#devices()).get(image);
   }
 
