@@ -1,14 +1,16 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
-import { access, mkdtemp, readFile, rm } from "node:fs/promises";
+import { access, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { hello } from "../support/fixtures.ts";
-import { type Ran, run } from "../support/process.ts";
+import { oldNode } from "../support/old-node.ts";
+import { must, type Ran, run } from "../support/process.ts";
 import { openStack, type TestStack } from "../support/stack.ts";
 
-const CLI = join(import.meta.dirname, "../../cli/bin.mjs");
+const ROOT = join(import.meta.dirname, "../..");
+const CLI = join(ROOT, "cli/bin.mjs");
 
 describe("the railhead command", () => {
   let stack: TestStack;
@@ -133,6 +135,29 @@ describe("the railhead command", () => {
     assert.equal(removed.code, 0, removed.stderr);
     assert.notEqual(await exited, 0, "a removed agent stops, and says so by its status");
     assert.deepEqual(await stack.agents(), []);
+  });
+
+  test("the shipped programs are single files that need Node.js 20: an agent registers, builds and retires", async () => {
+    assert.deepEqual(await stack.agents(), []);
+    const node = await oldNode();
+    await must("npx", ["tsup", "--silent", "--out-dir", join(folder, "dist")], { cwd: ROOT });
+    const home = ["--home", join(folder, "agent")];
+    const shipped = (program: string, ...args: string[]) => {
+      // The settings that the stack's own agents have, which say where git.example is.
+      const script = '. "$1"; shift; exec "$@"';
+      const file = join(folder, "dist", program);
+      return must("sh", ["-c", script, "sh", stack.env, node, file, ...args], { cwd: folder });
+    };
+    assert.match(await shipped("perok.js", "--version"), /^\d+\.\d+\.\d+\n$/);
+    const created = await shipped("cli.js", "token", "create", "agent", "--json");
+    const { token } = JSON.parse(created) as { token: string };
+    await writeFile(join(folder, "token"), token);
+    await shipped("agent.js", "register", "--token-file", "token", "--url", stack.url, ...home);
+    const path = "/git.example/ada/hello/linux/arm64/v1.0.0";
+    const { build_id } = await stack.start(path);
+    await shipped("agent.js", "run", "--once", ...home);
+    assert.equal((await stack.ended(build_id)).record.state, "succeeded");
+    await shipped("agent.js", "retire", ...home);
   });
 
   test("mistakes are said in one line, with the status of a usage error", async () => {

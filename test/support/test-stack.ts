@@ -72,6 +72,11 @@ export class TestStack {
     return this.#stack.token;
   }
 
+  /** File that a shell reads to have the address, the admin token and the settings of the agents. */
+  get env(): string {
+    return this.#stack.env;
+  }
+
   /** Commits of a repository, oldest first. */
   commits(name: string): readonly string[] {
     return this.#repositories.commits.get(name) ?? [];
