@@ -12,6 +12,7 @@ import { appLog, logQuery } from "./app-log.ts";
 import { DockerError } from "./contracts.ts";
 import type { ContainerBody, Engine, EngineInfo, Inspected } from "./engine.ts";
 import { isKind } from "./errors.ts";
+import { hardened } from "./hardening.ts";
 import { insist } from "./insist.ts";
 import { killedForMemory } from "./killed.ts";
 import { appContainerName, LABEL, type Labels } from "./labels.ts";
@@ -158,7 +159,6 @@ type BodyFacts = {
 
 /** The body for `POST /containers/create`. */
 export function appBody(spec: AppSpec, { agent, network, own, cpus }: BodyFacts): ContainerBody {
-  const { limits } = spec;
   return {
     Image: spec.image,
     Env: Object.entries(spec.env).map(([name, value]) => `${name}=${value}`),
@@ -167,19 +167,8 @@ export function appBody(spec: AppSpec, { agent, network, own, cpus }: BodyFacts)
     OpenStdin: false,
     HostConfig: {
       NetworkMode: network,
-      // A bridge without IPv6 addresses still has link-local ones, which no rule of ours is for.
-      ...(own ? { Sysctls: { "net.ipv6.conf.all.disable_ipv6": "1" } } : {}),
-      CapDrop: ["ALL"],
+      ...hardened(spec.limits, { cpus, bridged: own }),
       CapAdd: CAPABILITIES,
-      SecurityOpt: ["no-new-privileges"],
-      Privileged: false,
-      IpcMode: "private",
-      Init: true,
-      RestartPolicy: { Name: "no" },
-      PidsLimit: limits.pids,
-      Memory: limits.memory_bytes,
-      MemorySwap: limits.memory_bytes,
-      NanoCpus: Math.round(Math.min(limits.cpus, cpus) * 1e9),
       // Open files: as many as the engine may have itself, more it cannot give.
       Ulimits: [{ Name: "core", Soft: 0, Hard: 0 }],
       // Byte-true, unlike the `local` driver (kept.ts).

@@ -4,6 +4,7 @@
  */
 import type { RunSpec } from "./contracts.ts";
 import type { ContainerBody, MountBody } from "./engine.ts";
+import { hardened } from "./hardening.ts";
 import { KEPT_FILE_BYTES, KEPT_FILES } from "./kept.ts";
 import { LABEL, ownerLabels } from "./labels.ts";
 
@@ -56,19 +57,8 @@ export function sandbox(spec: RunSpec, facts: SandboxFacts): ContainerBody {
     StdinOnce: spec.stdin !== null,
     HostConfig: {
       NetworkMode: network,
-      // A bridge without IPv6 addresses still has link-local ones.
-      ...(bridged ? { Sysctls: { "net.ipv6.conf.all.disable_ipv6": "1" } } : {}),
-      CapDrop: ["ALL"],
-      SecurityOpt: ["no-new-privileges"],
-      Privileged: false,
+      ...hardened(limits, { cpus: facts.cpus, bridged }),
       ReadonlyRootfs: true,
-      IpcMode: "private",
-      Init: true,
-      RestartPolicy: { Name: "no" },
-      PidsLimit: limits.pids,
-      Memory: limits.memory_bytes,
-      MemorySwap: limits.memory_bytes,
-      NanoCpus: Math.round(Math.min(limits.cpus, facts.cpus) * 1e9),
       Ulimits: [
         { Name: "nofile", Soft: OPEN_FILES, Hard: OPEN_FILES },
         { Name: "core", Soft: 0, Hard: 0 },
