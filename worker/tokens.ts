@@ -24,7 +24,7 @@ export type Principal = { caller: Caller; scope: Scope };
 
 type Answer = { id: string; scope: Scope } | null;
 
-const answers = new Map<string, { answer: Promise<Answer>; until: number }>();
+const answers = new Map<string, { answer: Answer; until: number }>();
 
 /** Whether a value is one of our tokens, valid or not: such a value is never sent to a git host. */
 export function isOwnToken(env: { RAILHEAD_TOKEN: string }, value: string): boolean {
@@ -109,13 +109,9 @@ async function check(env: AppEnv["Bindings"], token: string): Promise<Answer> {
   const now = Date.now();
   const kept = answers.get(token);
   if (kept !== undefined && kept.until > now) return kept.answer;
+  // Kept once it is there: what another request still waits for would never come if that one were cut off.
+  const answer = await env.CATALOG.getByName(CATALOG_NAME).checkToken(token);
   if (answers.size >= KEPT_TOKENS) answers.clear();
-  const answer = env.CATALOG.getByName(CATALOG_NAME).checkToken(token);
   answers.set(token, { answer, until: now + KEPT_MS });
-  try {
-    return await answer;
-  } catch (error) {
-    answers.delete(token);
-    throw error;
-  }
+  return answer;
 }

@@ -75,7 +75,7 @@ function compile(application: Application, status: number): string[] {
   const { name, folder, system } = application;
   const begin = call("begin", name, system, folder);
   if (system === "native") return [begin, ...native(application, otherwise(status))];
-  const command = { "erlang.mk": "erlang_mk", rebar3: "rebar" }[system];
+  const command = { "erlang.mk": "erlang_mk", rebar3: "any_rebar" }[system];
   return [begin, command + otherwise(status)];
 }
 

@@ -10,6 +10,9 @@ const CONDITION = /^(?:ifn?eq|ifn?def)\b/;
 const LISTS = ["DEPS", "BUILD_DEPS"];
 /** Rounds of putting variables into variables: what needs more refers to itself. */
 const EXPANSIONS = 8;
+/** Characters that a variable may come to: each may hold others, so that few lines could be endless. */
+const EXPANDED_CHARS = 65_536;
+const REFERENCE = /\$[({]([A-Za-z0-9_@.-]+)[)}]/g;
 
 type Variables = { values: Map<string, string>; conditional: Set<string> };
 
@@ -46,12 +49,18 @@ function value(name: string, { values, conditional }: Variables): string | null 
   let text = values.get(name) ?? "";
   if (conditional.has(name)) return null;
   for (let round = 0; text.includes("$"); round++) {
-    if (round === EXPANSIONS) return null;
-    const names = [...text.matchAll(/\$[({]([A-Za-z0-9_@.-]+)[)}]/g)].map(
-      (found) => found[1] ?? "",
-    );
-    if (names.length === 0 || names.some((one) => conditional.has(one))) return null;
-    text = text.replace(/\$[({]([A-Za-z0-9_@.-]+)[)}]/g, (_, one: string) => values.get(one) ?? "");
+    if (round === EXPANSIONS || text.length > EXPANDED_CHARS) return null;
+    let references = 0;
+    let chars = 0;
+    let unknown = false;
+    text = text.replace(REFERENCE, (_, one: string) => {
+      const put = values.get(one) ?? "";
+      references++;
+      chars += put.length;
+      if (conditional.has(one) || chars > EXPANDED_CHARS) unknown = true;
+      return unknown ? "" : put;
+    });
+    if (unknown || references === 0) return null;
   }
   return text.trim();
 }

@@ -193,6 +193,12 @@ all:
   });
 });
 
+test("a makefile whose variables come to billions is refused, not expanded", () => {
+  const makefile = `DEPS = ${"$(A)".repeat(5_000)}\nA = ${"$(B)".repeat(5_000)}\nB = ${"$(C)".repeat(5_000)}\n`;
+  const [want] = project(make(makefile)).wants;
+  assert.equal(want?.kind, "open");
+});
+
 describe("coonfig.json", () => {
   test("a wrong member is told with its place", () => {
     const cases: [string, RegExp][] = [

@@ -105,16 +105,16 @@ erlang_mk() {
   [ -f rebar.config ] || return $status
   echo "make ended with status $status: going on with rebar.config" >&2
   git clean -fdxq -- ebin
-  rebar
+  any_rebar
 }
 
-rebar() {
+any_rebar() {
   if command -v rebar3 >/dev/null; then
     rebar3_with rebar3
   elif [ -f ./rebar3 ]; then
     rebar3_with escript ./rebar3
   elif command -v rebar >/dev/null; then
-    command rebar compile skip_deps=true </dev/null
+    rebar compile skip_deps=true </dev/null
   elif [ -f ./rebar ]; then
     escript ./rebar compile skip_deps=true </dev/null
   else

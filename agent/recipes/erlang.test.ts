@@ -6,6 +6,8 @@ import { erlangTargetSchema } from "../../shared/recipes/erlang.ts";
 import { archiveFiles, archiveMembers } from "../../test/support/archive.ts";
 import { finish } from "../../test/support/docker.ts";
 import {
+  CPP_NATIVE,
+  CPP_REBAR,
   depending,
   FAILING,
   MADE,
@@ -13,10 +15,12 @@ import {
   OUTDATED,
   REBAR,
   scripted,
+  tool,
   UMBRELLA,
 } from "../../test/support/erlang-trees.ts";
 import {
   type BuildRequest,
+  changedImage,
   type Ended,
   type ErlangWorld,
   erlangWorld,
@@ -32,7 +36,7 @@ describe("an Erlang build", { concurrency: false }, () => {
     world = await erlangWorld();
     const trees = {
       ...{ fast: NATIVE, made: MADE, rebarred: REBAR, umbrella: UMBRELLA, failing: FAILING },
-      outdated: OUTDATED,
+      ...{ outdated: OUTDATED, cpp: CPP_NATIVE, cpp_rebar: CPP_REBAR },
       user: depending("user", REMOTE, { fast: "ada/fast", the_app: "ada/rebarred" }),
       unlucky: depending("unlucky", REMOTE, { failing: "ada/failing" }),
     };
@@ -209,6 +213,46 @@ describe("an Erlang build", { concurrency: false }, () => {
       assert.ok(!files.has("ebin/half.beam"));
       assert.ok(log.some(({ msg }) => /^make ended with status 2: going on/.test(msg)));
     });
+  });
+
+  test("makes a NIF of C++ and C, without a makefile and by the one that rebar3 calls", async () => {
+    for (const path of ["ada/cpp", "ada/cpp_rebar"])
+      await built({ path }, async (ended, files) => {
+        assert.equal(ended.failure, null, path);
+        assert.ok(files.has("c_src/nif.cpp") && files.has("priv/cpp.so"));
+        assert.equal(await evaluates(ended, "cpp:word()"), "word");
+      });
+  });
+
+  test("without the image's rebar3 is its rebar's, or the tool's that the repository brings along", async () => {
+    const from = world.settings.images[27] ?? "";
+    const remove = 'rm "$(command -v rebar3)"';
+    await using none = await changedImage(from, remove);
+    await using old = await changedImage(
+      from,
+      `${remove}\ncat >/usr/bin/rebar <<'REBAR'\n${tool("of the image")}REBAR\nchmod +x /usr/bin/rebar`,
+    );
+    await using other = await erlangWorld({ images: { 27: none.name, 26: old.name } });
+    const cases = [
+      ["27", { rebar3: tool("rebar3") }, "rebar3 bare compile --paths "],
+      ["27", { rebar: tool("rebar") }, "rebar compile skip_deps=true"],
+      ["26", { rebar: tool("rebar") }, "of the image compile skip_deps=true"],
+      ["27", {}, null],
+    ] as const;
+    for (const [at, [erl, files, by]] of cases.entries()) {
+      const path = `ada/brings${at}`;
+      await other.repository(path, [{ files: { ...REBAR, ...files }, tag: "1.0.0" }]);
+      const ended = await other.build({ path, erl });
+      if (by === null) {
+        assert.equal(ended.failure?.class, "no_build_system");
+        assert.match(ended.failure?.message ?? "", /neither rebar3 nor rebar/);
+      } else {
+        assert.equal(ended.failure, null, by);
+        const made = await filesOf(ended);
+        assert.ok(made.has("ebin/the_app.beam") && made.has("ebin/the_app.app"));
+        assert.ok(String(made.get("priv/made_by")).startsWith(by), by);
+      }
+    }
   });
 
   test("of several applications packs the one that is called like the package", async () => {

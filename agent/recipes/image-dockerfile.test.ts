@@ -64,7 +64,7 @@ const UNRESOLVED = [
 ];
 test("an image that is not known before the build is refused", () => {
   for (const text of UNRESOLVED) assert.match(reason(text), /not known before/, text);
-  assert.match(reason("FROM --platform=linux/arm64 a"), /flags of FROM/);
+  assert.match(reason("FROM --platform=$BUILDPLATFORM a"), /own platform alone: remove the flags/);
   assert.match(reason("FROM a b c"), /no FROM/);
   assert.match(reason("FROM a\nCOPY --from=$X / /"), /as it is/);
 });
@@ -94,7 +94,7 @@ test("what the engine would fetch itself is refused, in every spelling", () => {
     for (const kind of ["classic", "buildkit"] as const)
       assert.match(
         reason(`FROM a\n${line}\n`, kind),
-        /the engine itself|as it is, without|stand there/,
+        /the engine itself|as it is, without|stand there|an ONBUILD within/,
         line,
       );
   assert.match(reason("# escape=`\nFROM a\nADD `\nhttp://host/x /x"), /the engine itself/);
@@ -137,7 +137,7 @@ test("other frontends, here-documents and control characters are refused", () =>
   assert.match(reason("#  SYNTAX = evil/frontend\nFROM a"), /# syntax=/);
   assert.match(reason("# escape=`\n# check=skip=all\nFROM a"), /# check=/);
   assert.equal(reason("FROM a\n# syntax=docker/dockerfile:1\n"), "");
-  assert.match(reason("FROM a\nRUN <<EOF\nx\nEOF\n"), /here-documents/);
+  assert.match(reason("FROM a\nRUN <<EOF\nx\nEOF\n"), /here-documents: COPY a file/);
   assert.match(reason("FROM a\nRUN <<'E\\'\nE\\\nADD http://host /x\n"), /here-documents/);
   assert.match(reason("FROM a\nCOPY <<-x /y\n"), /here-documents/);
   assert.match(reason("FROM a\n\u0085ADD http://host/x /x\n"), /control characters/);
@@ -206,4 +206,30 @@ test("build arguments that steer traffic, or the builder, are known by name", ()
   assert.ok(!isBuilderArgument("BUILD"));
   assert.ok(isProxyArgument("HTTP_PROXY") && isProxyArgument("no_proxy"));
   assert.ok(!isProxyArgument("PROXY") && !isProxyArgument("VERSION"));
+});
+
+test("the largest Dockerfile is read in no time, whatever is in it", () => {
+  const much = 1024 * 1024;
+  const blanks = " ".repeat(much);
+  const doubling = Array.from({ length: 60 }, (_, i) => `ARG A${i + 1}=$A${i}$A${i}`);
+  const hostile: [text: string, kind: "ok" | "refused"][] = [
+    [`# a= x${blanks}y\nFROM scratch\n`, "ok"],
+    [`FROM scratch\nADD ${"@".repeat(much)} /x\n`, "ok"],
+    [`FROM scratch\nADD ${"a@".repeat(much / 2)} /x\n`, "ok"],
+    [`FROM scratch\n${"\n".repeat(much)}x`, "ok"],
+    [`FROM scratch\nRUN ${"\\ ".repeat(much / 2)}\n`, "ok"],
+    [`FROM scratch\n${"ONBUILD ".repeat(much / 8)}RUN true\n`, "refused"],
+    [["ARG A0=aaaa", ...doubling, "FROM $A60"].join("\n"), "refused"],
+    [
+      [
+        "ARG A0=aaaa",
+        ...doubling.map((line) => line.replace(/\$(A\d+)/g, `\${$1:-x}`)),
+        `FROM \${A60:-x}`,
+      ].join("\n"),
+      "refused",
+    ],
+  ];
+  for (const builder of ["classic", "buildkit"] as const)
+    for (const [text, kind] of hostile)
+      assert.equal(readDockerfile(text, {}, builder).kind, kind, text.slice(0, 60));
 });

@@ -14,15 +14,16 @@ export type Reading =
 
 /** Characters of a line that a reason quotes. */
 const QUOTED_CHARS = 120;
-const DIRECTIVE = /^#\s*([a-zA-Z][a-zA-Z0-9]*)\s*=\s*(.+?)\s*$/;
+/** Characters of a name or value with its variables put in: each may hold others, so that few lines could be endless. */
+const SUBSTITUTED_CHARS = 4_096;
+const DIRECTIVE = /^#\s*([a-zA-Z][a-zA-Z0-9]*)\s*=\s*(\S.*)$/;
 /** A word that begins a heredoc, as a shell splits words. */
 const HEREDOC = /(?:^|\s)\d*<<-?[^<\s]/;
-/** BuildKit takes `user@host:path` for a repository too. */
-const URL = /:\/\/|git@|^[^/]+@[^/]+:/i;
+const URL = /:\/\/|git@/i;
 /** What a builder replaces or takes away before it looks at a source: variables, quotes and escapes. */
 const REWRITTEN = /[$"'\\`]/;
 /** Where newer BuildKits look for the name of another frontend: behind `//` and a first line of `#!` too, and in JSON. */
-const FRONTENDS = [/^\s*(?:#|\/\/)\s*syntax\s*=.*/im, /^\s*\{.*/];
+const FRONTENDS = [/^[^\S\n]*(?:#|\/\/)[^\S\n]*syntax[^\S\n]*=.*/im, /^\s*\{.*/];
 /** Build arguments that every step sees without asking, and that are no part of what a step's cache goes by. */
 const PROXIES = new Set(["http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "all_proxy"]);
 /** Mounts of a step: of `ssh` we have none to give. */
@@ -143,7 +144,8 @@ function readInstructions(
     const reason = refusedInstruction(instruction, builder);
     if (reason !== null) return { kind: "refused", reason };
     const { name, rest } = split(instruction);
-    if (name === "arg" && stage === -1) declare(rest, args, defaults);
+    if (name === "arg" && stage === -1 && !declare(rest, args, defaults))
+      return refused(instruction, `a value has at most ${SUBSTITUTED_CHARS} characters`);
     if (name === "from") {
       stage += 1;
       const from = readFrom(rest, defaults);
@@ -202,10 +204,16 @@ function refusedFlag(flag: string): string | null {
 /** Why one instruction is refused by itself, ONBUILD's inner one too. */
 function refusedInstruction(instruction: string, builder: Builder["kind"]): string | null {
   const { name, rest } = split(instruction);
-  if (name === "onbuild") return refusedInstruction(rest, builder);
+  if (name === "onbuild") {
+    if (split(rest).name === name)
+      return refused(instruction, "no builder takes an ONBUILD within an ONBUILD").reason;
+    return refusedInstruction(rest, builder);
+  }
   if (["run", "copy", "add"].includes(name) && HEREDOC.test(rest))
-    return refused(instruction, "this agent takes no here-documents: put the lines into a file")
-      .reason;
+    return refused(
+      instruction,
+      "this agent takes no here-documents: COPY a file with the lines, or join commands with && and \\",
+    ).reason;
   if (name === "run" && builder === "buildkit")
     for (const flag of flagsOf(rest)) {
       const reason = refusedFlag(flag);
@@ -213,7 +221,7 @@ function refusedInstruction(instruction: string, builder: Builder["kind"]): stri
     }
   if (name !== "add") return null;
   const sources = sourcesOf(rest);
-  if (sources.some((source) => URL.test(source)))
+  if (sources.some(isAddress))
     return refused(
       instruction,
       "the engine itself would fetch it: use RUN with curl, or put the file into the context",
@@ -224,6 +232,14 @@ function refusedInstruction(instruction: string, builder: Builder["kind"]): stri
       "a source of ADD must stand there as it is, without variables, quotes and escapes: COPY takes those",
     ).reason;
   return null;
+}
+
+/** BuildKit takes `user@host:path` for a repository too. */
+function isAddress(source: string): boolean {
+  if (URL.test(source)) return true;
+  const [host = ""] = source.split("/", 1);
+  const at = host.indexOf("@", 1);
+  return at !== -1 && host.indexOf(":", at + 2) !== -1;
 }
 
 /** What ADD takes: neither its flags nor its destination, which may hold variables. */
@@ -244,47 +260,53 @@ function readFrom(
   defaults: ReadonlyMap<string, string>,
 ): { image: string; as: string | null } | { reason: string } {
   if (/^--/.test(rest))
-    return { reason: "this agent builds for its own platform: leave the flags of FROM away" };
+    return { reason: "this agent builds for its own platform alone: remove the flags of FROM" };
   const [, written, as] = /^(\S+)(?:\s+as\s+(\S+))?\s*$/i.exec(rest) ?? [];
   if (written === undefined) return { reason: "it is no FROM that this builder knows" };
   const image = substitute(written, defaults);
-  if (image === null || image === "" || REWRITTEN.test(image))
+  if (!image || REWRITTEN.test(image))
     return { reason: "its image is not known before the build: give the ARG a value" };
   return { image, as: as ?? null };
 }
 
-/** ARG before the first FROM: `NAME`, `NAME=value`, several on one line. */
+/** ARG before the first FROM: `NAME`, `NAME=value`, several on one line. False when a value is too long. */
 function declare(
   rest: string,
   args: Readonly<Record<string, string>>,
   defaults: Map<string, string>,
-): void {
+): boolean {
   for (const word of rest.split(/\s+/)) {
     const [name = "", ...value] = word.split("=");
     const given = Object.hasOwn(args, name) ? args[name] : undefined;
     const written = value.length === 0 ? undefined : unquote(value.join("="));
     const known = given ?? (written === undefined ? undefined : substitute(written, defaults));
+    if (known === undefined && written !== undefined) return false;
     if (typeof known === "string") defaults.set(name, known);
   }
+  return true;
 }
 
 function unquote(text: string): string {
   return /^(["'])(.*)\1$/.exec(text)?.[2] ?? text;
 }
 
-/** Puts variables in: `$NAME`, `${NAME}`, `${NAME:-default}`, `${NAME:+instead}`. Null when one of them has no value. */
-function substitute(text: string, values: ReadonlyMap<string, string>): string | null {
+/** Puts variables in: `$NAME`, `${NAME}`, `${NAME:-default}`, `${NAME:+instead}`. Null when one of them has no value, undefined for too much. */
+function substitute(text: string, values: ReadonlyMap<string, string>): string | null | undefined {
   let unknown = false;
+  let chars = text.length;
   const found = text.replace(
     /\$(?:\{([A-Za-z_]\w*)(?::([-+])([^{}$]*))?\}|([A-Za-z_]\w*))/g,
     (_, braced?: string, operator?: string, word = "", plain?: string) => {
       const value = values.get(braced ?? plain ?? "") ?? "";
+      chars += value.length;
+      if (chars > SUBSTITUTED_CHARS) return "";
       if (operator === "-") return value === "" ? word : value;
       if (operator === "+") return value === "" ? "" : word;
       if (value === "") unknown = true;
       return value;
     },
   );
+  if (chars > SUBSTITUTED_CHARS) return undefined;
   return unknown ? null : found;
 }
 

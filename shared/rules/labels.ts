@@ -5,7 +5,7 @@
 import type { Condition, Rewrite, Rule } from "./condition.ts";
 import { isTraefik1 } from "./traefik1.ts";
 
-/** Labels of a container whose app listens on `port`. `name`: of the router, the service and the middlewares. */
+/** Labels of a container whose app listens on `port`. `name`: of the router, the service and the middlewares; without a dot. */
 export function traefikLabels(name: string, rule: Rule, port: number): Record<string, string> {
   const middlewares = rule.rewrites.map((rewrite, i) => middleware(`${name}-${i + 1}`, rewrite));
   const first = isTraefik1(rule.text) ? rule.text : traefik1(rule.condition);

@@ -12,7 +12,9 @@ const TEMPLATE = /\{[A-Za-z][A-Za-z0-9_-]*(?::|\})/;
 
 export function host(text: string): Condition {
   const name = text.trim().toLowerCase().replace(/\.$/, "");
-  if (!HOST.test(name)) throw new RuleError(`"${text}" is no host name`);
+  // No request has a host that no URL can have, such as 1.2.3.999.
+  if (!HOST.test(name) || !URL.canParse(`http://${name.replace("*", "any")}/`))
+    throw new RuleError(`"${text}" is no host name`);
   if (!name.startsWith("*.")) return { kind: "host", host: name };
   return { kind: "host_regexp", pattern: `^[^.]+${RE2JS.quote(name.slice(1))}$` };
 }

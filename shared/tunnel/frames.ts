@@ -56,7 +56,7 @@ export type ResponseHead = z.infer<typeof responseHeadSchema>;
 export type AnswerHead = z.infer<typeof answerHeadSchema>;
 
 /** Why a stream ended before its time. `refused`: nothing was done, it may be asked again. */
-export const RESET_CODES = ["cancelled", "refused", "unreachable", "timeout", "broken"] as const;
+const RESET_CODES = ["cancelled", "refused", "unreachable", "timeout", "broken"] as const;
 export type ResetCode = (typeof RESET_CODES)[number];
 const resetSchema = z.object({
   code: z.string().transform((code) => RESET_CODES.find((known) => known === code) ?? "broken"),
@@ -194,7 +194,7 @@ function payloadOf(frame: Frame): Uint8Array {
       return bytes;
     }
     case "close":
-      return json({ code: frame.code, reason: frame.reason }, HEAD_BYTES);
+      return json(checked(closeSchema, frame), HEAD_BYTES);
   }
 }
 

@@ -1,4 +1,5 @@
 /** The tunnel between an app's object and the agent that runs the app. */
+export { closing } from "./closing.ts";
 export {
   type AnswerHead,
   type Frame,

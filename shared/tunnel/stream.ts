@@ -1,4 +1,5 @@
 /** One request and its answer in the tunnel: two directions, each with a credit of its own. */
+import { closing } from "./closing.ts";
 import type { CreditShare } from "./credit.ts";
 import {
   type AnswerHead,
@@ -118,11 +119,11 @@ export class TunnelStream {
     });
   }
 
-  /** Ends a WebSocket, after what was sent. */
+  /** Ends a WebSocket, after what was sent, with as much of code and reason as may be said. */
   close(code: number, reason: string): Promise<void> {
     return this.#inTurn(async () => {
       if (this.#sentEnd) return;
-      this.#ports.send({ t: "close", stream: this.id, code, reason });
+      this.#ports.send({ t: "close", stream: this.id, ...closing(code, reason) });
       this.#endSending();
     });
   }

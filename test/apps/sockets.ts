@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import type { IncomingMessage } from "node:http";
+import { connect } from "node:net";
 import { text } from "node:stream/consumers";
 import { test } from "node:test";
 import WebSocket from "ws";
@@ -9,6 +10,15 @@ import { until } from "../support/until.ts";
 import type { TunnelWorld } from "./world.ts";
 
 const MIB = 1024 * 1024;
+
+/** A close frame as a client's, whose mask changes nothing (RFC 6455 section 5.2); a long one breaks the rules. */
+function closeFrame(code: number, reason: number): Buffer {
+  const length = 2 + reason;
+  const head = length < 126 ? [0x88, 0x80 | length] : [0x88, 0x80 | 126, length >> 8, length & 255];
+  const payload = Buffer.alloc(length, "r");
+  payload.writeUInt16BE(code);
+  return Buffer.concat([Buffer.from(head), Buffer.alloc(4), payload]);
+}
 
 /** @param of the world, once it is there */
 export function socketTests(of: () => TunnelWorld, host: string): void {
@@ -109,6 +119,35 @@ export function socketTests(of: () => TunnelWorld, host: string): void {
         assert.deepEqual(await heard, [code, reason], `${whose} closes with ${code}`);
         assert.equal((await own)[0], code);
       }
+  });
+
+  test("a close that may not be said ends its own WebSocket, and nobody else's", async () => {
+    const { dialled } = of();
+    const other = await pair("/other");
+    for (const [code, length] of [
+      [0, 0],
+      [999, 0],
+      [5000, 0],
+      [65_535, 0],
+      [1000, 300],
+    ] as const) {
+      const at = taken("/odd-close");
+      const client = connect(of().port, "127.0.0.1");
+      client.on("error", () => {});
+      client.resume();
+      client.write(
+        `GET /odd-close HTTP/1.1\r\nHost: ${host}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n` +
+          "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+      );
+      const heard = closed((await at).socket);
+      client.write(closeFrame(code, length));
+      assert.ok((await heard)[0] > 0, `close ${code}, reason of ${length} bytes`);
+      client.destroy();
+    }
+    other.client.send("still there");
+    assert.equal(String((await message(other.app))[0]), "still there");
+    other.client.close();
+    assert.equal(of().dialled, dialled, "the replica's socket was closed");
   });
 
   test("a client that is cut off closes the app's socket, and the other way round", async () => {

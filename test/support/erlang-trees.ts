@@ -104,6 +104,68 @@ export const REBAR: Files = {
   "src/the_app.erl": module("the_app", "-export([a/0]).\na() -> 1."),
 };
 
+/** A NIF of C++ and C. */
+const CPP: Files = {
+  "src/cpp.app.src": described("cpp"),
+  "src/cpp.erl": module(
+    "cpp",
+    `-export([word/0]).
+-on_load(load/0).
+load() -> erlang:load_nif(filename:join(code:priv_dir(cpp), "cpp"), 0).
+word() -> erlang:nif_error(not_loaded).`,
+  ),
+  "c_src/nif.cpp": `#include <erl_nif.h>
+#include <string>
+#include <vector>
+#include "deep/letters.h"
+static ERL_NIF_TERM word(ErlNifEnv *env, int, const ERL_NIF_TERM[]) {
+  std::vector<std::string> letters{"w", "o", last_letters()};
+  std::string made;
+  for (const auto &each : letters) made += each;
+  return enif_make_atom(env, made.c_str());
+}
+static ErlNifFunc functions[] = {{"word", 0, word, 0}};
+ERL_NIF_INIT(cpp, functions, nullptr, nullptr, nullptr, nullptr)
+`,
+  "c_src/deep/letters.h": `#ifdef __cplusplus
+extern "C"
+#endif
+const char *last_letters(void);
+`,
+  "c_src/deep/letters.c": `#include "letters.h"
+const char *last_letters(void) { return "rd"; }
+`,
+};
+
+/** Without a makefile, as coon compiles it. */
+export const CPP_NATIVE: Files = { ...CPP, "enot_config.json": settings({ name: "cpp" }) };
+
+/** By a makefile of its own that rebar3 calls. */
+export const CPP_REBAR: Files = {
+  ...CPP,
+  "rebar.config": `{pre_hooks, [{compile, "make -C c_src"}]}.\n`,
+  "c_src/Makefile": `INCLUDE = $(shell erl -noshell -eval 'io:format("~s/usr/include", [code:root_dir()]), halt().')
+../priv/cpp.so: nif.cpp deep/letters.c
+	mkdir -p ../priv
+	$(CC) -fPIC -c -o /tmp/letters.o deep/letters.c
+	$(CXX) -fPIC -shared -I$(INCLUDE) -o $@ nif.cpp /tmp/letters.o
+`,
+};
+
+/**
+ * A build tool as repositories bring it along: an escript that compiles what is in src into ebin. It says with which
+ * arguments it was called, and what it is.
+ */
+export function tool(name: string): string {
+  return `#!/usr/bin/env escript
+main(Arguments) ->
+    [ok = filelib:ensure_dir(Folder) || Folder <- ["ebin/", "priv/"]],
+    [{ok, _} = compile:file(File, [{outdir, "ebin"}]) || File <- filelib:wildcard("src/*.erl")],
+    [{ok, _} = file:copy(File, "ebin/" ++ filename:basename(File, ".src")) || File <- filelib:wildcard("src/*.app.src")],
+    ok = file:write_file("priv/made_by", lists:join(" ", ["${name}" | Arguments])).
+`;
+}
+
 /** Its build tool is too old for the Erlang at hand. */
 export const OUTDATED: Files = {
   ...REBAR,

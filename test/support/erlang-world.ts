@@ -1,5 +1,6 @@
 /** The Erlang recipe over a real engine and a real git host, without the agent around it: a context that only remembers. */
 import { execFile } from "node:child_process";
+import { randomBytes } from "node:crypto";
 import { mkdir, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -13,6 +14,7 @@ import { makeRepository, type RepositoryCommit } from "../../cli/dev/repository.
 import type { Learnt } from "../../shared/protocol.ts";
 import { type ErlangTarget, erlangTargetSchema } from "../../shared/recipes/erlang.ts";
 import { type DockerWorld, dockerWorld } from "./docker.ts";
+import { engine } from "./engine.ts";
 import { recipeContext, type Said } from "./recipe-context.ts";
 
 /** The git host's name in targets. */
@@ -60,6 +62,33 @@ export async function otpImages(): Promise<Record<string, string>> {
     images[major] = stdout.trim().split("\n").at(-1) ?? "";
   }
   return images;
+}
+
+/** Another builder image: `from`, after a shell script as root. Disposed of when nothing uses it any more. */
+export async function changedImage(
+  from: string,
+  script: string,
+): Promise<AsyncDisposable & { name: string }> {
+  const [repo, tag] = ["railhead-test/erlang", randomBytes(6).toString("hex")];
+  const { Id } = await engine<{ Id: string }>("POST", "/containers/create", {
+    ...{ Image: from, Cmd: ["sh", "-ec", script], User: "0" },
+    HostConfig: { NetworkMode: "none" },
+  });
+  try {
+    await engine("POST", `/containers/${Id}/start`);
+    const { StatusCode } = await engine<{ StatusCode: number }>("POST", `/containers/${Id}/wait`);
+    if (StatusCode !== 0) throw new Error(`${script}: status ${StatusCode}`);
+    await engine("POST", `/commit?container=${Id}&repo=${repo}&tag=${tag}`, {});
+  } finally {
+    await engine("DELETE", `/containers/${Id}?force=1`);
+  }
+  const name = `${repo}:${tag}`;
+  return {
+    name,
+    async [Symbol.asyncDispose]() {
+      await engine("DELETE", `/images/${name}`);
+    },
+  };
 }
 
 export async function erlangWorld(over: Partial<ErlangSettings> = {}): Promise<ErlangWorld> {

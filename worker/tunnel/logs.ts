@@ -1,5 +1,6 @@
 /** A viewer of what an app prints: frames of `{"stream", "data"}` over a WebSocket (peroku's), history first, then live. */
 import type { StreamEvents, Tunnel } from "../../shared/tunnel/index.ts";
+import { Pace } from "./pace.ts";
 
 const NORMAL = 1000;
 const GOING_AWAY = 1001;
@@ -45,6 +46,7 @@ function eventsFor(
   ended: (code: number, reason: string) => void,
 ): StreamEvents {
   let rest = "";
+  const pace = new Pace();
   const decoder = new TextDecoder();
   return {
     data: (data, taken) => {
@@ -52,7 +54,7 @@ function eventsFor(
       rest = lines.pop() ?? "";
       for (const line of lines)
         server.send(replica === null ? line : JSON.stringify({ ...JSON.parse(line), replica }));
-      taken();
+      void pace.sent(data.length).then(taken);
     },
     end: () => ended(NORMAL, "that is all"),
     reset: (_, message) => ended(GOING_AWAY, message.slice(0, 100)),

@@ -1,10 +1,12 @@
 /** A client's WebSocket on the edge's end of a tunnel's stream. */
 import {
+  closing,
   FrameError,
   type StreamEvents,
   StreamReset,
   type TunnelStream,
 } from "../../shared/tunnel/index.ts";
+import { Pace } from "./pace.ts";
 
 /** Bytes of messages that a client may send ahead of its app; a socket knows no backpressure, so it is closed beyond. */
 const AHEAD_BYTES = 4 * 1024 * 1024;
@@ -17,9 +19,11 @@ const TRY_AGAIN = 1013;
 /** Passes messages both ways until one side closes. `socket` is the edge's end of the pair, accepted. */
 export function bridge(socket: WebSocket, stream: TunnelStream): StreamEvents {
   let ahead = 0;
-  const close = (code: number, reason: string) => {
+  const pace = new Pace();
+  const close = (...heard: [code: number, reason: string]) => {
+    const { code, reason } = closing(...heard);
     try {
-      socket.close(sendable(code), reason);
+      socket.close(code, reason);
     } catch {
       // Closed already.
     }
@@ -43,7 +47,7 @@ export function bridge(socket: WebSocket, stream: TunnelStream): StreamEvents {
   });
   socket.addEventListener("close", ({ code, reason }) => {
     if (code === ABNORMAL) stream.reset("cancelled", "the client was cut off");
-    else stream.close(sendable(code), reason).catch(ignoreReset);
+    else stream.close(code, reason).catch(ignoreReset);
     close(code, reason);
   });
   socket.addEventListener("error", () => stream.reset("cancelled", "the client's socket broke"));
@@ -54,13 +58,13 @@ export function bridge(socket: WebSocket, stream: TunnelStream): StreamEvents {
       } catch {
         stream.reset("cancelled", "the client is gone");
       }
-      taken();
+      void pace.sent(message.length).then(taken);
     },
     close: (code, reason) => {
       close(code, reason);
-      stream.close(sendable(code), reason).catch(ignoreReset);
+      stream.close(code, reason).catch(ignoreReset);
     },
-    reset: (_, message) => close(GOING_AWAY, message.slice(0, 100)),
+    reset: (_, message) => close(GOING_AWAY, message),
   };
 }
 
@@ -70,9 +74,4 @@ async function pass(stream: TunnelStream, message: string | Uint8Array): Promise
 
 function ignoreReset(error: unknown): void {
   if (!(error instanceof StreamReset)) throw error;
-}
-
-/** Codes that are only ever reported, never sent (RFC 6455 section 7.4.1). */
-function sendable(code: number): number {
-  return code === 1005 || code === 1006 || code === 1015 ? 1000 : code;
 }
