@@ -312,6 +312,29 @@ test("an agent takes no more than it may: busy, policy, unwell and draining are 
   );
 });
 
+test("an attempt that only waits for others leaves its slot to them, and says so again on a new line", async () => {
+  const waiting: Make = (context) => {
+    context.yieldSlot();
+    return new Promise((_, reject) =>
+      context.signal.addEventListener("abort", () => reject(context.signal.reason)),
+    );
+  };
+  await withAgent(
+    waiting,
+    async ({ edge }) => {
+      const builds = [edge.assign()];
+      await edge.until("one yields", () => edge.answersOf("yield").length === 1);
+      builds.push(edge.assign());
+      await edge.until("both yield", () => edge.answersOf("yield").length === 2);
+      edge.control?.terminate();
+      await edge.until("both yield again", () => edge.answersOf("yield").length === 4);
+      for (const { held } of builds) edge.send({ t: "cancel", ...held, reason: "enough" });
+      await edge.until("both are done", () => builds.every(isOver));
+    },
+    { capacity: 1 },
+  );
+});
+
 test("the same assignment twice is one attempt", async () => {
   await withAgent(chatty, async ({ edge }) => {
     const build = edge.assign();

@@ -71,9 +71,13 @@ export class Attempt {
   /** Ends everything: nothing is reported any more. */
   readonly #life = new AbortController();
   readonly #ready = Promise.withResolvers<readonly string[]>();
+  readonly #yielded: () => void;
+  #hasYielded = false;
   #cleaned: Promise<void> | null = null;
 
-  constructor(journal: Journal, recipe: Recipe<Target>, host: AttemptHost) {
+  /** @param yielded called when it begins to wait for other attempts */
+  constructor(journal: Journal, recipe: Recipe<Target>, host: AttemptHost, yielded: () => void) {
+    this.#yielded = yielded;
     const { build, attempt, lease } = journal.assignment;
     this.held = { build, attempt };
     this.owner = { agent: host.agent, build, attempt };
@@ -101,6 +105,11 @@ export class Attempt {
         over: (reason) => this.stop("over", reason),
       },
     });
+  }
+
+  /** It only waits for other attempts, which may have its slot. */
+  get hasYielded(): boolean {
+    return this.#hasYielded;
   }
 
   /** Its result is stored, or nobody wants it: only tidying is left. */
@@ -197,6 +206,10 @@ export class Attempt {
       permit: async () => {
         await this.#mayAct();
         await abortable(this.#uplink.permit(), signal);
+      },
+      yieldSlot: () => {
+        this.#hasYielded = true;
+        this.#yielded();
       },
     });
     await context.say(MESSAGES.started, { fields: { workspace: workspaceVolume(this.owner) } });

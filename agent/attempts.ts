@@ -66,10 +66,12 @@ export class Attempts {
     return this.#running.size + this.#waiting.size + this.#taking.size;
   }
 
-  /** As `running`, without those that the edge has seen the end of: it may have given their slot away. */
+  /** As `running`, without those that the edge has seen the end of, or that yielded: it may have given their slot away. */
   get #occupied(): number {
-    const tidying = [...this.#running.values()].filter(({ attempt }) => attempt.over).length;
-    return this.running - tidying;
+    const free = [...this.#running.values()].filter(
+      ({ attempt }) => attempt.over || attempt.hasYielded,
+    );
+    return this.running - free.length;
   }
 
   /** Attempts that ended since this process began. */
@@ -81,6 +83,8 @@ export class Attempts {
   async welcomed(drop: readonly Held[]): Promise<void> {
     const dropped = new Set(drop.map(key));
     for (const id of dropped) this.#running.get(id)?.attempt.stop("over", "the edge dropped it");
+    for (const { attempt } of this.#running.values())
+      if (attempt.hasYielded) this.#yielded(attempt);
     const waiting = [...this.#waiting];
     this.#waiting.clear();
     for (const [id, journal] of waiting) if (!dropped.has(id)) this.#start(journal, true);
@@ -170,7 +174,7 @@ export class Attempts {
     try {
       const recipe = recipes[target.recipe];
       if (!recipe) throw new Error(`no recipe ${target.recipe}`);
-      attempt = new Attempt(journal, recipe, host);
+      attempt = new Attempt(journal, recipe, host, () => this.#yielded(attempt));
     } catch (error) {
       log.bug("attempt cannot go on", error, { build, attempt: number });
       void this.#discard(journal);
@@ -186,6 +190,12 @@ export class Attempts {
         this.#changed.open();
       });
     this.#running.set(key(attempt.held), { attempt, end });
+    this.#changed.open();
+  }
+
+  /** Told again behind each hello: there may have been no line. */
+  #yielded({ held }: Attempt): void {
+    this.#parts.send({ t: "yield", ...held });
     this.#changed.open();
   }
 

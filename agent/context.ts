@@ -16,6 +16,7 @@ export type ContextParts = ContainerParts & {
   show: (phase: string) => void;
   fetchContext: RecipeContext["fetchContext"];
   permit: RecipeContext["permit"];
+  yieldSlot: RecipeContext["yieldSlot"];
 };
 
 export class Context implements RecipeContext {
@@ -84,6 +85,10 @@ export class Context implements RecipeContext {
 
   fetchContext(file: string, size: number): Promise<void> {
     return this.#parts.fetchContext(file, size);
+  }
+
+  yieldSlot(): void {
+    this.#parts.yieldSlot();
   }
 
   permit(): Promise<void> {

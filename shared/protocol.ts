@@ -109,6 +109,8 @@ export const controlUpSchema = z.discriminatedUnion("t", [
     code: oneOf(["busy", "draining", "policy", "unwell"], "busy"),
     reason: z.string().max(500),
   }),
+  /** From here on it only waits for other attempts: its slot is free for them. */
+  z.object({ t: z.literal("yield"), build: buildIdSchema, attempt: attemptSchema }),
   /** The host is clean again and the slot is free. */
   z.object({ t: z.literal("done"), build: buildIdSchema, attempt: attemptSchema }),
   z.object({

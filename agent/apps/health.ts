@@ -68,9 +68,10 @@ async function judge(
 ): Promise<Verdict> {
   if (health !== null) {
     if (health.status === "healthy") return null;
-    const said =
-      health.output === "" ? "said nothing yet" : `said: ${health.output.slice(-OUTPUT_CHARS)}`;
-    return `its HEALTHCHECK ${said}`;
+    if (health.output !== "") return `its HEALTHCHECK said: ${health.output.slice(-OUTPUT_CHARS)}`;
+    return health.status === "unhealthy"
+      ? "its HEALTHCHECK failed, and said nothing"
+      : "its HEALTHCHECK has not said that it is well";
   }
   return path === null ? accepts(address, port) : answers(address, port, path);
 }

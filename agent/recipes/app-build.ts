@@ -12,6 +12,7 @@ import { parseRule } from "../../shared/rules/index.ts";
 import { traefikLabels } from "../../shared/rules/labels.ts";
 import { type AppRunner, type Candidate, Refused } from "../apps/contracts.ts";
 import { Unwell, untilHealthy } from "../apps/health.ts";
+import { traefikName } from "../apps/traefik-name.ts";
 import { builtImage, type Chunk, DockerError } from "../docker/contracts.ts";
 import { showSize } from "../sizes.ts";
 import { type Outcome, type RecipeContext, RecipeFailure } from "./contracts.ts";
@@ -138,7 +139,7 @@ export class AppBuild {
         pids: limits.pids,
       },
       labels: {
-        ...traefikLabels(project, parseRule(target.rule), settings.port),
+        ...traefikLabels(traefikName(project), parseRule(target.rule), settings.port),
         ...(traefik_network !== null && { "traefik.docker.network": traefik_network }),
       },
       network,
@@ -185,6 +186,8 @@ export class AppBuild {
   async #switch({ build }: Candidate): Promise<null> {
     const { signal } = this.#context;
     await this.#context.permit();
+    // All replicas go live together, and behind the deploy before: one that is ready must not be in the way of the others.
+    this.#context.yieldSlot();
     try {
       await this.#apps.goLive(build, signal);
     } catch (error) {

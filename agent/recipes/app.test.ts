@@ -233,6 +233,13 @@ describe("a deploy that fails leaves nothing of it, never asks to serve, and say
       end: "unhealthy",
       reason: /its HEALTHCHECK said: database is away/,
     },
+    {
+      name: "a HEALTHCHECK that fails without a word",
+      dockerfile: app(webServer("up"), "HEALTHCHECK --interval=1s --retries=1 CMD false"),
+      settings: { health: { seconds } },
+      end: "unhealthy",
+      reason: /its HEALTHCHECK failed, and said nothing/,
+    },
   ];
   for (const { name, dockerfile, settings, end, reason } of failures)
     test(name, async () => {

@@ -74,6 +74,8 @@ export interface RecipeContext<T extends Target = Target> {
   fetchContext(file: string, size: number): Promise<void>;
   /** Settles when the Build lets this attempt change what others see (protocol rule 7). */
   permit(): Promise<void>;
+  /** From here on the attempt only waits for other attempts: it takes no slot of its agent's any more. */
+  yieldSlot(): void;
   /** Notes what was found out; a later value of a member counts. Journaled, and sent with the result however it ends. */
   learn(learnt: Learnt): Promise<void>;
   /** Journals the phase and its result; answers a predecessor's result when it had already finished it. */

@@ -298,6 +298,17 @@ describe("web apps", () => {
     await shop.down();
   });
 
+  test("more replicas than the only agent has slots go live together", async () => {
+    const shop = await world.project({ replicas: 3 });
+    await world.connected(2);
+    const working = (await world.stack.agents()).find(({ status }) => status === "connected");
+    const release = await world.only(world.indexOf(working?.name));
+    await shop.up("one");
+    await release();
+    assert.equal((await shop.containers()).length, 3);
+    await shop.down();
+  });
+
   // Last: it began before all others.
   test("an app whose agent is lost comes back on another; the lost one's container goes when it returns", async () => {
     await orphan.answers("one", MOVED_MS);

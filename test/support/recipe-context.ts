@@ -74,6 +74,7 @@ export function recipeContext<T extends Target>({
       await copyFile(posted, file);
     },
     permit,
+    yieldSlot: () => {},
     learn: async (more) => void Object.assign(learnt, more),
     async run(spec) {
       const handle = await docker.host.create({ ...spec, owner, deadline_ms: DEADLINE_MS });

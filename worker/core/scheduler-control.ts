@@ -81,6 +81,7 @@ export class Control {
     if (frame.t === "accept") this.#accept(agent, frame);
     else if (frame.t === "reject") this.#reject(agent, frame);
     else if (frame.t === "done") this.#done(agent, frame);
+    else if (frame.t === "yield") this.#yield(agent, frame);
     else registry.report(agent, frame);
     this.#changed();
   }
@@ -199,6 +200,11 @@ export class Control {
     agent.pausedUntil = 0;
     const lease = this.#leaseOf(agent, held);
     if (lease !== null && lease.state !== "losing") this.#recovery.loosen(lease.build);
+  }
+
+  #yield(agent: Agent, held: Held): void {
+    const lease = this.#leaseOf(agent, held);
+    if (lease !== null) this.#parts.store.yieldSlot(lease.build);
   }
 
   #leaseOf(agent: Agent, { build, attempt }: Held): Lease | null {

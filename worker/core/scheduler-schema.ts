@@ -75,4 +75,6 @@ export const SCHEDULER_MIGRATIONS: readonly (readonly string[])[] = [
   // What the Build of an unplaceable job is being told.
   ["ALTER TABLE jobs ADD COLUMN reason TEXT"],
   ["ALTER TABLE jobs ADD COLUMN avoid TEXT NOT NULL DEFAULT '[]'"],
+  // A lease whose slot others may have (protocol.ts, `yield`).
+  ["ALTER TABLE leases ADD COLUMN yielded INTEGER NOT NULL DEFAULT 0"],
 ];

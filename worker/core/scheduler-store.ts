@@ -220,10 +220,10 @@ export class SchedulerStore {
     return this.#leases("wake_at <= ? ORDER BY wake_at", now);
   }
 
-  /** Slots in use by agent. */
+  /** Slots in use, of each agent with leases: also of one whose leases all yielded theirs. */
   slotsUsed(): Map<string, number> {
     const rows = this.#sql.exec<{ agent: string; n: number }>(
-      "SELECT agent, COUNT(*) AS n FROM leases GROUP BY agent",
+      "SELECT agent, SUM(yielded = 0) AS n FROM leases GROUP BY agent",
     );
     return new Map(rows.map(({ agent, n }) => [agent, n]));
   }
@@ -248,6 +248,10 @@ export class SchedulerStore {
       job.attempt,
       job.build,
     );
+  }
+
+  yieldSlot(build: string): void {
+    this.#sql.exec("UPDATE leases SET yielded = 1 WHERE build = ?", build);
   }
 
   advance(build: string, state: LeaseState, wakeAt: number): void {

@@ -208,6 +208,25 @@ test("done frees the slot before the Build has told of the end", async () => {
   assert.deepEqual(agent.assigned(), ["b1/1", "b2/1"]);
 });
 
+test("an attempt that yields leaves its slot to others and keeps its lease", async () => {
+  const world = new PoolWorld();
+  const agent = await world.agent("a");
+  await world.enqueue("b1");
+  await world.enqueue("b2");
+  await agent.say({ t: "accept", build: "b1", attempt: 1 });
+  assert.deepEqual(agent.assigned(), ["b1/1"]);
+  await agent.say({ t: "yield", build: "b1", attempt: 1 });
+  assert.deepEqual(agent.assigned(), ["b1/1", "b2/1"]);
+  world.restart("kept");
+  await world.enqueue("b3");
+  assert.deepEqual(agent.assigned(), ["b1/1", "b2/1"]);
+  world.pool.withdraw("b1", "enough");
+  assert.deepEqual(
+    agent.received("cancel").map(({ build }) => build),
+    ["b1"],
+  );
+});
+
 test("a build that waits is withdrawn without ever reaching an agent", async () => {
   const world = new PoolWorld();
   await world.enqueue("b1");
