@@ -32,7 +32,7 @@ import {
 } from "./config-values.ts";
 import { AgentExit, EXIT, messageOf } from "./errors.ts";
 
-export const SETTINGS_FILE = "agent.toml";
+const SETTINGS_FILE = "agent.toml";
 const PREFIX = "RAILHEAD_AGENT_";
 const MIB = 2 ** 20;
 const GIB = 2 ** 30;

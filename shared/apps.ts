@@ -78,7 +78,7 @@ export function parseAppFrame<T>(
 
 /**
  * waiting: behind another deploy of the project · deploying: its replicas are being made · live: it serves · replaced: it
- * served, and may be gone back to · failed · superseded: a newer deploy took its place before it began.
+ * served · failed · superseded: a newer deploy took its place before it began.
  */
 export const DEPLOYMENT_STATES = [
   "waiting",
@@ -99,6 +99,9 @@ export const deploymentSchema = z.object({
   settings: appSettingsSchema,
   /** The deployment that this one goes back to; null for one with a context of its own. */
   rollback_of: generationSchema.nullable(),
+  kept: z
+    .boolean()
+    .describe(`Whether it may be gone back to, as the last ${KEPT_DEPLOYMENTS} that served may.`),
   /** Why it failed; null otherwise. */
   reason: z.string().nullable(),
   created_at: z.string(),
@@ -115,22 +118,35 @@ export const replicaViewSchema = z.object({
   state: z.enum([...REPLICA_STATES, "building", "disconnected"]),
   restarts: z.int(),
   build_id: buildIdSchema,
+  reason: z
+    .string()
+    .optional()
+    .describe(
+      "Of a disconnected one: why it could not be made anew, the last time that was tried.",
+    ),
 });
 export type ReplicaView = z.infer<typeof replicaViewSchema>;
 
-/** live: it serves · down: it should, but no replica is connected · deploying: nothing serves yet · failed: nothing serves, and nothing is under way. */
-export const PROJECT_STATES = ["live", "down", "deploying", "failed"] as const;
+/**
+ * live: it serves · down: it should, but no replica is connected · deploying: nothing serves yet · failed: nothing serves,
+ * and nothing is under way · new: it has variables, and was never deployed.
+ */
+export const PROJECT_STATES = ["live", "down", "deploying", "failed", "new"] as const;
 
 export const projectViewSchema = z.object({
   project: projectSchema,
-  rule: z.string(),
+  rule: z.string().describe("As it was deployed; empty before the first deploy."),
   state: z.enum(PROJECT_STATES),
   /** Where it answers, for a rule that names a host. */
   url: z.string().nullable(),
-  /** Agents that serve it. */
-  agents: z.array(z.string()),
+  agent: z.string().nullable().describe("Name of the first agent that serves it."),
+  agents: z.array(z.string()).describe("Names of all of them."),
   /** RFC 3339: since when the present deployment serves. */
   since: z.string().nullable(),
+  image: z
+    .string()
+    .nullable()
+    .describe("Tag under which its agents keep the image of what serves: see docker image ls."),
   /** The generation that serves; null when none does. */
   current: generationSchema.nullable(),
   /** Names of its environment variables: values are never shown. */
@@ -147,6 +163,7 @@ export const projectRowSchema = projectViewSchema.pick({
   rule: true,
   state: true,
   url: true,
+  agent: true,
   agents: true,
   since: true,
 });

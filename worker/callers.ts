@@ -1,18 +1,22 @@
-/** Who may build and cancel here: everybody where builds are open, else whoever shows a build token. */
+/** Who may build and cancel here: everybody where builds are open, else whoever shows a build token; deployers cancel too. */
 import type { Context } from "hono";
 import type { AppEnv } from "./app.ts";
 import { readConfig } from "./config.ts";
-import type { Caller } from "./core/contracts.ts";
+import type { Caller, Scope } from "./core/contracts.ts";
+import { deployer } from "./deployers.ts";
 import { authenticate, callerOf, type Principal, requireScope } from "./tokens.ts";
 
 /** The caller, when it may post builds. Throws Problem `unauthorized` or `forbidden`. */
 export async function requireBuilder(c: Context<AppEnv>): Promise<Caller> {
-  return callerOf(c, await builder(c));
+  return callerOf(c, await allowed(c, "build"));
 }
 
-/** The same, for cancelling: every token with scope admin counts as the admin. */
+/**
+ * The same, for cancelling: every token with scope admin counts as the admin, and whoever may deploy is let in, for the
+ * deploys that it posted.
+ */
 export async function requireCanceller(c: Context<AppEnv>): Promise<Caller> {
-  const principal = await builder(c);
+  const principal = (await deployer(c)) ?? (await allowed(c, "build", "deploy"));
   return principal?.scope === "admin" ? "admin" : callerOf(c, principal);
 }
 
@@ -22,6 +26,7 @@ export async function maySeeAgents(c: Context<AppEnv>): Promise<boolean> {
   return principal?.scope === "admin" || principal?.scope === "build";
 }
 
-async function builder(c: Context<AppEnv>): Promise<Principal | null> {
-  return readConfig(c.env).openBuilds ? authenticate(c) : requireScope(c, "build");
+/** Everybody where builds are open. */
+async function allowed(c: Context<AppEnv>, ...scopes: Scope[]): Promise<Principal | null> {
+  return readConfig(c.env).openBuilds ? authenticate(c) : requireScope(c, ...scopes);
 }

@@ -64,7 +64,6 @@ describe("the Worker's settings", () => {
       ["RAILHEAD_MAIL_FROM", "Railhead\n<builds@example.com>"],
       ["RAILHEAD_MAIL_TOKEN", ""],
       ["RAILHEAD_HOSTS", ""],
-      ["RAILHEAD_HOSTS", "railhead.example/path"],
     ] as const) {
       const settings: Record<string, string> = { ...mail, [name]: value };
       assert.match(refused(settings), new RegExp(name), `${name}=${value}`);
@@ -88,6 +87,8 @@ describe("the Worker's settings", () => {
     assert.match(refused({ RAILHEAD_OPEN_BUILDS: "yes" }), /RAILHEAD_OPEN_BUILDS/);
     for (const entry of ["x", "=pool", "go=", "go=UPPER", "github.com//x=p", "go=a b"])
       assert.match(refused({ RAILHEAD_POOLS: entry }), /RAILHEAD_POOLS/, entry);
+    for (const entry of ["railhead.example/path", "a.example https://b.example", "*.a.example"])
+      assert.match(refused({ RAILHEAD_HOSTS: entry }), /RAILHEAD_HOSTS/, entry);
     for (const name of [
       "RAILHEAD_RATE_PER_MINUTE",
       "RAILHEAD_QUEUE_LIMIT",

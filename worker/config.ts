@@ -3,6 +3,7 @@ import { poolNameSchema } from "../shared/identity.ts";
 import { mailSenderSchema } from "../shared/notice.ts";
 import { Problem } from "../shared/problem.ts";
 import { DEFAULT_REMOTES, isLoopback, parseRemote } from "../shared/remotes.ts";
+import { hostName, hostWords } from "./hosts.ts";
 import { admissionLimits, type CountSettings, expectedAgents } from "./pool-settings.ts";
 
 export type Config = {
@@ -78,6 +79,7 @@ export function readConfig(env: Settings): Config {
 }
 
 function parse(env: Settings): Config {
+  refuseOddHosts(env);
   return {
     remotes: parseRemotes(env.RAILHEAD_REMOTES ?? ""),
     openBuilds: parseBoolean("RAILHEAD_OPEN_BUILDS", env.RAILHEAD_OPEN_BUILDS ?? ""),
@@ -131,14 +133,16 @@ function parseMail(env: Settings): MailConfig | null {
     throw notReady("RAILHEAD_MAIL_FROM", `must be an address, or "Name <address>"`);
   const token = env.RAILHEAD_MAIL_TOKEN ?? "";
   if (token === "") throw notReady("RAILHEAD_MAIL_TOKEN", "must be set to send mail");
-  const host = words(env.RAILHEAD_HOSTS ?? "")[0];
+  const [host] = hostWords(env);
   if (host === undefined)
     throw notReady("RAILHEAD_HOSTS", "must name the Worker's own host: mail links to it");
-  const secure = `https://${host}`;
-  if (!URL.canParse(secure) || new URL(secure).host !== host.toLowerCase())
-    throw notReady("RAILHEAD_HOSTS", `has an entry that is no host: "${host}"`);
   const scheme = isLoopback(`http://${host}`) ? "http" : "https";
   return { url, from, token, origin: `${scheme}://${host}` };
+}
+
+function refuseOddHosts(env: Settings): void {
+  const odd = hostWords(env).find((word) => hostName(word) === null);
+  if (odd !== undefined) throw notReady("RAILHEAD_HOSTS", `has an entry that is no host: "${odd}"`);
 }
 
 /** The pool of a build: the rule that names most of `remote/owner/repo` wins, then its recipe's, then `default`. */

@@ -5,20 +5,18 @@
 import type { Context } from "hono";
 import type { AppEnv } from "./app-env.ts";
 import { readConfig } from "./config.ts";
-import type { Caller } from "./core/contracts.ts";
 import { decodeBasic } from "./credentials.ts";
 import { timingSafeEqual } from "./secrets.ts";
-import { authenticate } from "./tokens.ts";
+import { authenticate, type Principal, TOKEN_HEADER } from "./tokens.ts";
 
-/** The caller, when it may deploy; null for everybody else. */
-export async function deployer(c: Context<AppEnv>): Promise<Caller | null> {
-  const shown = shownToken(c.req.header("authorization"));
+/** Whoever asks, when it may deploy; null for everybody else. */
+export async function deployer(c: Context<AppEnv>): Promise<Principal | null> {
+  const shown = c.req.header(TOKEN_HEADER)?.trim() ?? shownToken(c.req.header("authorization"));
   const { perokuToken } = readConfig(c.env);
   if (shown !== null && perokuToken !== null && timingSafeEqual(shown, perokuToken))
-    return "token:peroku";
+    return { caller: "token:peroku", scope: "deploy" };
   const principal = await authenticate(c).catch(() => null);
-  if (principal === null) return null;
-  return principal.scope === "admin" || principal.scope === "deploy" ? principal.caller : null;
+  return principal?.scope === "admin" || principal?.scope === "deploy" ? principal : null;
 }
 
 /** Scheme names are matched without regard to case (RFC 9110 section 11.1); a password may hold colons. */

@@ -2,9 +2,16 @@
  * Requests for web apps (spec apps.md, "Ingress"): on any host but the Worker's own, rules are asked before every route of
  * ours. The table of rules is kept for seconds; a host that it does not know asks anew, so a new app is there at once.
  */
-import { createMatcher, type Matched, parseRule, type RuleRequest } from "../shared/rules/index.ts";
+import {
+  createMatcher,
+  type Matched,
+  parseRule,
+  RuleError,
+  type RuleRequest,
+} from "../shared/rules/index.ts";
 import { ROUTES_NAME, type Route } from "./core/app-contracts.ts";
 import { isOwnHost } from "./hosts.ts";
+import { retrying } from "./retry.ts";
 import { handRequest } from "./tunnel/internal.ts";
 import { respondToBrowser } from "./tunnel/no-answer.ts";
 import { NO_ANSWER, noAnswer } from "./tunnel/pass-on.ts";
@@ -30,20 +37,27 @@ export function withApps(site: Handler): Handler {
     async fetch(request, env, ctx) {
       const url = new URL(request.url);
       if (isOwnHost(env, url.hostname)) return site.fetch(request, env, ctx);
-      return (await toApp(request, url, env)) ?? site.fetch(request, env, ctx);
+      return (await toApp(request, url, env, ctx)) ?? site.fetch(request, env, ctx);
     },
   };
 }
 
 /** The app's answer; null when no rule matches. */
-async function toApp(request: Request, url: URL, env: Env): Promise<Response | null> {
+async function toApp(
+  request: Request,
+  url: URL,
+  env: Env,
+  ctx: ExecutionContext,
+): Promise<Response | null> {
   const kept = table !== null && table.until > Date.now() ? table : null;
   const known = kept && find(kept, request, url);
   if (known) {
     const response = await send(request, url, env, known);
     if (response.headers.get(NO_ANSWER) !== "gone") return finish(request, response);
   }
-  const found = find(await ask(env), request, url);
+  const fresh = await ask(env, ctx).catch(cannotTell);
+  if (fresh instanceof Response) return finish(request, fresh);
+  const found = find(fresh, request, url);
   return found && finish(request, await send(request, url, env, found));
 }
 
@@ -85,21 +99,35 @@ async function finish(request: Request, response: Response): Promise<Response> {
   return why === null ? response : respondToBrowser(request, response, why);
 }
 
-async function ask(env: Env): Promise<Table> {
-  asking ??= env.ROUTES.getByName(ROUTES_NAME)
-    .list()
+function ask(env: Env, ctx: ExecutionContext): Promise<Table> {
+  if (asking !== null) return asking;
+  asking = retrying(async (): Promise<Route[]> => env.ROUTES.getByName(ROUTES_NAME).list())
     .then((routes) => {
-      table = { routes: routes.map(compile), until: Date.now() + KEPT_MS };
+      table = { routes: routes.flatMap(compile), until: Date.now() + KEPT_MS };
       return table;
     })
     .finally(() => {
       asking = null;
     });
+  // Others wait for it, too: it goes on when this client has gone.
+  ctx.waitUntil(asking.catch(() => {}));
   return asking;
 }
 
-function compile({ project, rule }: Route): Compiled {
-  const match = compiled.get(rule) ?? createMatcher(parseRule(rule));
-  compiled.set(rule, match);
-  return { project, match };
+function cannotTell(error: unknown): Response {
+  const what = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
+  console.error(JSON.stringify({ level: "error", event: "routes_unreadable", error: what }));
+  return noAnswer("unknown", "");
+}
+
+/** None for a rule that was taken once and would be refused by now: the other apps go on. */
+function compile({ project, rule }: Route): Compiled[] {
+  try {
+    const match = compiled.get(rule) ?? createMatcher(parseRule(rule));
+    compiled.set(rule, match);
+    return [{ project, match }];
+  } catch (error) {
+    if (error instanceof RuleError) return [];
+    throw error;
+  }
 }

@@ -19,9 +19,9 @@ async function* inPieces(text: string, size: number): AsyncGenerator<Uint8Array>
 
 async function parse(text: string, size = 7): Promise<string[]> {
   const parts: string[] = [];
-  for await (const part of readParts(inPieces(text, size), BOUNDARY)) {
+  for await (const { content } of readParts(inPieces(text, size), BOUNDARY)) {
     const chunks: Uint8Array[] = [];
-    for await (const chunk of part) chunks.push(chunk);
+    for await (const chunk of content) chunks.push(chunk);
     parts.push(Buffer.concat(chunks).toString("latin1"));
   }
   return parts;
@@ -50,11 +50,30 @@ describe("multipart bodies", () => {
   test("a part that is not read is skipped", async () => {
     const seen: string[] = [];
     let at = 0;
-    for await (const part of readParts(inPieces(body("first", "second"), 5), BOUNDARY)) {
+    for await (const { content } of readParts(inPieces(body("first", "second"), 5), BOUNDARY)) {
       if (at++ === 0) continue;
-      for await (const chunk of part) seen.push(Buffer.from(chunk).toString());
+      for await (const chunk of content) seen.push(Buffer.from(chunk).toString());
     }
     assert.equal(seen.join(""), "second");
+  });
+
+  test("a part says its field, and whether it is a file", async () => {
+    const seen: [name: string, isFile: boolean][] = [];
+    const parts = [
+      'Content-Disposition: form-data; name="a b"',
+      'content-type: text/plain\r\nCONTENT-DISPOSITION:form-data; filename="x; name=y.tar" ; Name=data',
+      'Content-Disposition: form-data; name="data"; filename=""',
+      "Content-Type: text/plain",
+    ];
+    const all = parts.map((headers) => `--${BOUNDARY}\r\n${headers}\r\n\r\nx\r\n`).join("");
+    const input = inPieces(`${all}--${BOUNDARY}--`, 9);
+    for await (const { name, isFile } of readParts(input, BOUNDARY)) seen.push([name, isFile]);
+    assert.deepEqual(seen, [
+      ["a b", false],
+      ["data", true],
+      ["data", true],
+      ["", false],
+    ]);
   });
 
   test("parts need no headers, and blanks behind a boundary are its own", async () => {

@@ -1,10 +1,18 @@
 /**
  * The parts of a multipart body (RFC 2046 section 5.1.1) as they come, one after the other: nothing but a
- * delimiter's length is held back. Names and headers of parts are not read: callers tell parts by position.
+ * delimiter's length is held back.
  */
 import { Problem } from "../shared/problem.ts";
+import { type Chunks, readText } from "./body.ts";
 
-type Bytes = AsyncIterable<Uint8Array>;
+export type Part = {
+  /** Of the form's field; "" where the part does not say. */
+  name: string;
+  /** Whether it came as a file rather than as text. */
+  isFile: boolean;
+  /** To be read as a whole or not at all. */
+  content: Chunks;
+};
 
 /** Bytes before the first part, and of one part's headers. */
 const HEADER_BYTES = 16 * 1024;
@@ -12,6 +20,8 @@ const CRLF = "\r\n";
 const CR = 13;
 /** What follows the last delimiter. */
 const CLOSE = 0x2d;
+/** A parameter of a header; a quotation mark in a quoted value comes as %22 or behind a backslash. */
+const PARAMETER = /;\s*([\w-]+)\*?=(?:"((?:[^"\\]|\\.)*)"|([^\s;]*))/g;
 
 /** The boundary that a Content-Type names; null when it is no multipart/form-data, or names none. */
 export function boundaryOf(contentType: string | undefined): string | null {
@@ -23,19 +33,19 @@ export function boundaryOf(contentType: string | undefined): string | null {
 }
 
 /**
- * Yields the content of each part, to be read as a whole or not at all. Throws Problem `bad_body` when the
- * body ends early or is no multipart.
+ * Yields each part. Throws Problem `bad_body` when the body ends early or is no multipart.
  */
-export async function* readParts(body: Bytes, boundary: string): AsyncGenerator<Bytes> {
+export async function* readParts(body: Chunks, boundary: string): AsyncGenerator<Part> {
   const delimiter = ascii(`${CRLF}--${boundary}`);
   const input = new Input(body);
   // The first delimiter has no line before it that it would end.
   input.unread(ascii(CRLF));
   await skip(input.until(delimiter, HEADER_BYTES));
   while (!(await input.startsWith(CLOSE))) {
-    await skip(input.until(ascii(CRLF + CRLF), HEADER_BYTES));
+    const head = input.until(ascii(CRLF + CRLF), HEADER_BYTES);
+    const headers = await readText(head, HEADER_BYTES, tooManyHeaders);
     const content = input.until(delimiter, Number.POSITIVE_INFINITY);
-    yield content;
+    yield { ...disposition(headers), content };
     await skip(content);
   }
 }
@@ -44,7 +54,7 @@ class Input {
   readonly #chunks: AsyncIterator<Uint8Array>;
   #rest: Uint8Array = new Uint8Array();
 
-  constructor(body: Bytes) {
+  constructor(body: Chunks) {
     this.#chunks = body[Symbol.asyncIterator]();
   }
 
@@ -67,7 +77,7 @@ class Input {
       const content = this.#rest.subarray(0, end);
       this.#rest = this.#rest.subarray(at === -1 ? end : end + delimiter.length);
       left -= content.length;
-      if (left < 0) throw malformed("a part has too many headers");
+      if (left < 0) throw tooManyHeaders();
       if (content.length > 0) yield content;
       if (at !== -1) return;
       await this.#more();
@@ -96,12 +106,25 @@ function join(a: Uint8Array, b: Uint8Array): Uint8Array {
   return joined;
 }
 
-async function skip(content: Bytes): Promise<void> {
+/** What a part's Content-Disposition says of it (RFC 7578 section 4.2). */
+function disposition(headers: string): Omit<Part, "content"> {
+  const [, value = ""] = /^content-disposition:(.*)$/im.exec(headers) ?? [];
+  const parameters = new Map<string, string>();
+  for (const [, key = "", quoted, token = ""] of value.matchAll(PARAMETER))
+    parameters.set(key.toLowerCase(), quoted ?? token);
+  return { name: parameters.get("name") ?? "", isFile: parameters.has("filename") };
+}
+
+async function skip(content: Chunks): Promise<void> {
   for await (const _ of content);
 }
 
 function ascii(text: string): Uint8Array {
   return new TextEncoder().encode(text);
+}
+
+function tooManyHeaders(): Problem {
+  return malformed("a part has too many headers");
 }
 
 function malformed(why: string): Problem {

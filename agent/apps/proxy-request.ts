@@ -11,7 +11,7 @@ import { Inbox } from "./inbox.ts";
 import { answerHeaders, requestFraming } from "./proxy-headers.ts";
 
 /** Milliseconds for a connection to the container. */
-export const CONNECT_MS = 5_000;
+const CONNECT_MS = 5_000;
 /** Bytes of an answer's head: what the tunnel has room for as JSON. */
 const HEAD_BYTES = 128 * 1024;
 /** Headers of an answer: what a head in the tunnel may have. */

@@ -4,13 +4,12 @@
  * Their names say all: whose agent, whose project, and of what they were made.
  */
 import { createHash } from "node:crypto";
+import { appImageTag } from "../../shared/recipes/app.ts";
 import type { Engine } from "./engine.ts";
 import { isKind } from "./errors.ts";
 
 /** Characters of a hash in a name. */
 const HASH_CHARS = 16;
-/** Characters of a fingerprint in a tag. */
-const TAG_CHARS = 32;
 /** Begins the tag of a stage's image. */
 const STAGE = "stage-";
 
@@ -44,7 +43,7 @@ export class AppImages {
   }
 
   async kept(project: string, fingerprint: string): Promise<string | null> {
-    const name = `${this.#repository(project)}:${tagOf(fingerprint)}`;
+    const name = `${this.#repository(project)}:${appImageTag(fingerprint)}`;
     return (await this.#engine.images.inspect(name))?.id ?? null;
   }
 
@@ -63,7 +62,9 @@ export class AppImages {
   async trim(project: string, fingerprints: readonly string[]): Promise<void> {
     if (this.#isLent(project)) return;
     const repository = this.#repository(project);
-    const kept = new Set(fingerprints.map((fingerprint) => `${repository}:${tagOf(fingerprint)}`));
+    const kept = new Set(
+      fingerprints.map((fingerprint) => `${repository}:${appImageTag(fingerprint)}`),
+    );
     const stages = `${repository}:${STAGE}`;
     await this.#remove(
       (name) => name.startsWith(`${repository}:`) && !kept.has(name) && !name.startsWith(stages),
@@ -82,7 +83,7 @@ export class AppImages {
   async #keep(built: string, project: string, fingerprint: string): Promise<string> {
     const there = await this.kept(project, fingerprint);
     if (there !== null) return there;
-    await this.#engine.images.tag(built, this.#repository(project), tagOf(fingerprint));
+    await this.#engine.images.tag(built, this.#repository(project), appImageTag(fingerprint));
     const id = await this.kept(project, fingerprint);
     if (id === null) throw new Error(`${built} did not take its name`);
     return id;
@@ -121,8 +122,4 @@ export class AppImages {
 
 function hash(text: string): string {
   return createHash("sha256").update(text).digest("hex").slice(0, HASH_CHARS);
-}
-
-function tagOf(fingerprint: string): string {
-  return fingerprint.slice(0, TAG_CHARS);
 }

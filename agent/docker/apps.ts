@@ -158,7 +158,7 @@ type BodyFacts = {
 };
 
 /** The body for `POST /containers/create`. */
-export function appBody(spec: AppSpec, { agent, network, own, cpus }: BodyFacts): ContainerBody {
+function appBody(spec: AppSpec, { agent, network, own, cpus }: BodyFacts): ContainerBody {
   return {
     Image: spec.image,
     Env: Object.entries(spec.env).map(([name, value]) => `${name}=${value}`),

@@ -4,7 +4,7 @@ import type { Chunk } from "./contracts.ts";
 /** Bytes at which the queue is full. */
 export const FLOW_HIGH_BYTES = 1024 ** 2;
 /** Bytes at which a full queue takes more. */
-export const FLOW_LOW_BYTES = 256 * 1024;
+const FLOW_LOW_BYTES = 256 * 1024;
 /** Bytes that a chunk weighs beside its data, so that a million chunks of one byte are not for free. */
 const CHUNK_OVERHEAD_BYTES = 128;
 

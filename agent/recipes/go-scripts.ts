@@ -11,7 +11,7 @@ export const COMPILED = "/gocache";
 export const STANDARD = "/gostd";
 
 /** Exit code of MODULES_SCRIPT when modules cannot be had, and of DEFAULT_SCRIPT when there is nothing to build. */
-export const MODULE_FAILURE = 61;
+const MODULE_FAILURE = 61;
 export const NO_MAIN_PACKAGE = 65;
 
 /**

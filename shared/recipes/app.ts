@@ -7,15 +7,18 @@ import { sha256Schema } from "../hashes.ts";
 import { DEFAULT_DOCKERFILE } from "./image.ts";
 
 /** Seconds within which a new version must answer. */
-export const HEALTH_SECONDS = 60;
+const HEALTH_SECONDS = 60;
 /** The port that an app listens on unless it says otherwise. */
-export const APP_PORT = 80;
+const APP_PORT = 80;
 /** Replicas of one project. */
 export const REPLICAS = 16;
 /** Deployments of a project whose images and contexts are kept, to go back to. */
 export const KEPT_DEPLOYMENTS = 5;
 /** Characters of all environment variables of a project, as JSON. */
-const ENVIRONMENT_CHARS = 65_536;
+export const ENVIRONMENT_CHARS = 65_536;
+
+/** Characters of a fingerprint in the tag of an image. */
+const IMAGE_TAG_CHARS = 32;
 
 /** Docker's rule for names of containers, and short enough to be part of one. */
 export const projectSchema = z
@@ -30,14 +33,19 @@ export const generationSchema = z.int().min(1).max(1_000_000_000);
 
 export const environmentSchema = z
   .record(
-    z.string().regex(/^[A-Za-z_][A-Za-z0-9_]{0,127}$/, "is no name of a variable"),
+    z
+      .string()
+      .regex(
+        /^[A-Za-z_][A-Za-z0-9_]{0,127}$/,
+        "a name is a letter or _, then letters, digits or _: at most 128 in all",
+      ),
     z
       .string()
       .max(32_768)
-      .regex(/^[^\0]*$/, "must not hold a NUL"),
+      .regex(/^[^\0]*$/, "it must not hold a NUL"),
   )
   .refine(
-    (all) => JSON.stringify(all).length <= ENVIRONMENT_CHARS,
+    (all) => environmentChars(all) <= ENVIRONMENT_CHARS,
     `have at most ${ENVIRONMENT_CHARS} characters`,
   );
 
@@ -97,8 +105,18 @@ export const appCredentialSchema = z.object({
 });
 export type AppCredential = z.infer<typeof appCredentialSchema>;
 
+/** What ENVIRONMENT_CHARS bounds. */
+export function environmentChars(all: Record<string, string>): number {
+  return JSON.stringify(all).length;
+}
+
 export function appTargetKey({ job }: Pick<AppTarget, "job">): string {
   return `app/${job}`;
+}
+
+/** Tag under which a host keeps the image of a fingerprint. */
+export function appImageTag(fingerprint: string): string {
+  return fingerprint.slice(0, IMAGE_TAG_CHARS);
 }
 
 /** Where the app is shown. */

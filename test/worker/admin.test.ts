@@ -69,6 +69,17 @@ test("a token of ours that is not valid is refused, never taken for nobody's", a
     assert.equal((await fetch(`${base}/api/agents`, { headers })).status, 401);
 });
 
+test("where PEROKU_TOK is not set, nobody deploys without a token of ours", async () => {
+  for (const headers of [{}, { authorization: "Bearer " }, { authorization: "Basic Og==" }])
+    for (const [path, method] of [
+      ["/list", "GET"],
+      ["/run", "POST"],
+    ] as const) {
+      const response = await fetch(base + path, { method, headers });
+      assert.deepEqual([response.status, await response.text()], [403, "Invalid token."], path);
+    }
+});
+
 test("a git credential is nobody's token here", async () => {
   const response = await fetch(`${base}/api/tokens`, {
     headers: { authorization: "Bearer ghp_of_a_git_host" },

@@ -187,6 +187,28 @@ describe("the command line of web apps", { timeout: 300_000 }, () => {
     assert.equal(await world.text("cli.example"), "left");
   });
 
+  test("a deploy that was left is cancelled as its farewell says, with the token that deploys", async () => {
+    const cli = spawn(process.execPath, [RAILHEAD, "up"], { cwd: folder, env: environment() });
+    let stderr = "";
+    cli.stderr.on("data", (chunk) => {
+      stderr += chunk;
+    });
+    const { attempt } = await world.replica(saying("never"));
+    await attempt.say(["working"]);
+    await until("it follows", () => stderr.includes("working"));
+    cli.kill("SIGINT");
+    await once(cli, "close");
+    const [, cancel = ""] = /cancel: railhead (.*)\n/.exec(stderr) ?? [];
+    const wrong = await railhead(...cancel.split(" "), "--token-file", "wrong");
+    assert.equal(wrong.code, 3);
+    assert.match(wrong.stderr, /token with scope build or deploy or admin is needed/);
+    const { code, stderr: said } = await railhead(...cancel.split(" "));
+    assert.equal(code, 0, said);
+    await attempt.cancelled();
+    await attempt.finish({ outcome: "cancelled" });
+    assert.equal(await world.text("cli.example"), "left");
+  });
+
   test("list is peroku's for perok, and says more for railhead", async () => {
     const list = await perok("list");
     assert.equal(
@@ -203,7 +225,7 @@ describe("the command line of web apps", { timeout: 300_000 }, () => {
     const { stdout } = await railhead("list", "cli");
     assert.match(
       stdout.toString(),
-      /^GENERATION +STATE +ASKED FOR +NOTE\n3 +live .* ago\n2 +failed .* ago +The app ended with status 3: no such file\.\n1 +replaced .* ago\n$/,
+      /^GENERATION +STATE +ASKED FOR +NOTE\n4 +failed .* ago +it was cancelled by a caller\.\n3 +live .* ago\n2 +failed .* ago +The app ended with status 3: no such file\.\n1 +replaced .* ago +may be gone back to\n$/,
     );
   });
 
@@ -217,6 +239,17 @@ describe("the command line of web apps", { timeout: 300_000 }, () => {
     assert.deepEqual([late.stdout.toString(), late.stderr], ["three\n", "two\n"]);
     const json = await railhead("logs", "--tail", "1", "--json");
     assert.deepEqual(JSON.parse(json.stdout.toString()), LINES[2]);
+    for (const wrong of [
+      ["--since", "rubbish"],
+      ["--tail", "x"],
+    ]) {
+      const { code, stderr } = await railhead("logs", ...wrong);
+      assert.deepEqual(
+        [code, stderr.startsWith(`railhead: ${wrong[0]} takes `)],
+        [2, true],
+        stderr,
+      );
+    }
     const none = await railhead("logs", "nothing-there");
     assert.deepEqual(
       [none.code, none.stderr],
@@ -282,7 +315,10 @@ describe("the command line of web apps", { timeout: 300_000 }, () => {
     assert.equal(JSON.parse(stdout.toString()).deployments[0].rollback_of, named - 1);
     const unknown = await railhead("rollback", "999");
     assert.equal(unknown.code, 3);
-    assert.match(unknown.stderr, /no such deployment/);
+    assert.match(
+      unknown.stderr,
+      /cli cannot go back to generation 999: .* it keeps the last 5, now \d+, /,
+    );
     assert.equal((await railhead("rollback", "last")).code, 2);
   });
 
@@ -358,7 +394,7 @@ describe("the command line of web apps", { timeout: 300_000 }, () => {
       [["up", "--project", "x1"], /"rule" in \.peroku\.json, or --rule/],
       [["up", "--project", "x1", "--rule", RULE], /There is no .*Dockerfile/],
       [["logs", "--project", "x"], /"x" is neither a project nor the id of a build/],
-      [["up", "nowhere"], /"project"/],
+      [["up", "nowhere"], /nowhere is no folder/],
     ] as const) {
       const { code, stderr } = await program(RAILHEAD, args, more, bare);
       assert.equal(code, 2, stderr);
@@ -414,6 +450,16 @@ describe("the command line of web apps", { timeout: 300_000 }, () => {
       assert.equal(ran.code, 1, ran.stderr);
       assert.match(ran.stderr, says);
     }
+  });
+
+  test("variables count before the first deploy: they are listed, and go with down", async () => {
+    const of = (...args: string[]) => railhead(...args, "--project", "early");
+    assert.equal((await of("env", "list")).code, 3);
+    assert.equal((await of("env", "set", "KEY=value")).code, 0);
+    assert.equal((await of("env", "list")).stdout.toString(), "KEY\n");
+    assert.match((await railhead("list")).stdout.toString(), /^early +new +- +- +- +-$/m);
+    assert.equal((await of("down")).code, 0);
+    assert.equal((await of("env", "list")).code, 3);
   });
 
   test("down deletes the project, and says when there is none", async () => {

@@ -10,10 +10,12 @@ import { type AppTarget, appCredentialSchema } from "../../shared/recipes/app.ts
 import type { OpenHead, StreamEvents, TunnelStream } from "../../shared/tunnel/index.ts";
 import { Tunnel } from "../../shared/tunnel/index.ts";
 import { Frames, startAgent, type TestAgent, type TestAttempt } from "./agent.ts";
-import { type Edge, startEdge } from "./edge.ts";
+import { type Edge, OWN_HOSTS, startEdge } from "./edge.ts";
 
 export const PEROKU_TOK = "perokus-one-token-0123456789";
 export const RULE = "Host:shop.example";
+/** One of the Worker's own, with a port that is not the one it listens on. */
+export const OWN_HOST = "railhead.example:8787";
 
 export type Serve = (stream: TunnelStream, head: OpenHead) => StreamEvents;
 
@@ -203,6 +205,7 @@ export async function tarOf(files: Record<string, string>): Promise<Buffer> {
 }
 
 export async function openAppWorld(): Promise<AppWorld> {
-  const edge = await startEdge({ secrets: { PEROKU_TOK } });
+  const vars = { RAILHEAD_HOSTS: `${OWN_HOSTS} ${OWN_HOST}`, RAILHEAD_OPEN_BUILDS: "false" };
+  const edge = await startEdge({ vars, secrets: { PEROKU_TOK } });
   return new AppWorld(edge, await startAgent(edge.url));
 }

@@ -10,6 +10,8 @@ import type { Manifest } from "../../worker/core/manifest.ts";
 export const ADMIN_TOKEN = "admin-token-of-the-tests-0123456789";
 /** The git host's name in paths. */
 export const REMOTE = "git.example";
+/** The Worker's own: on any other host there may be an app. */
+export const OWN_HOSTS = "127.0.0.1 localhost [::1]";
 
 // The local runtime would ask a host of Cloudflare where this machine is, and wait where there is no network.
 process.env.CLOUDFLARE_CF_FETCH_ENABLED = "false";
@@ -25,6 +27,8 @@ export type Edge = {
   /** Publishes files as a build would: bytes, then the manifest. */
   publish(publication: Publication): Promise<Manifest>;
   bucket: R2Like;
+  /** Takes an object out of memory; its sockets stay open, asleep. */
+  hibernate(binding: string, name: string): Promise<void>;
   close(): Promise<void>;
 };
 
@@ -70,6 +74,7 @@ export async function startEdge(options: EdgeOptions = {}): Promise<Edge> {
           // Nothing listens on port 9.
           RAILHEAD_REMOTES: `${REMOTE}=${git.url} github.com=${git.url} other.example=http://127.0.0.1:9`,
           RAILHEAD_OPEN_BUILDS: "true",
+          RAILHEAD_HOSTS: OWN_HOSTS,
           ...options.vars,
         },
       },
@@ -92,6 +97,8 @@ export async function startEdge(options: EdgeOptions = {}): Promise<Edge> {
     git,
     root,
     bucket: ARTIFACTS,
+    hibernate: (binding, name) =>
+      server.getWorker().evictDurableObject(binding, { name, webSockets: "hibernate" }),
     call: (path, init) => fetch(`${base}${path}`, { redirect: "manual", ...init }),
     publish: (publication) => publish(ARTIFACTS, publication),
     close,

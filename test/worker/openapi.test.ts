@@ -4,9 +4,17 @@ import { registerHooks } from "node:module";
 import { after, before, describe, test } from "node:test";
 import { type Edge, problemOf, startEdge } from "./edge.ts";
 
-type Operation = { responses: Record<string, unknown>; summary?: string };
+type Schema = { format?: string; properties?: Record<string, object> };
+type Operation = {
+  responses: Record<string, unknown>;
+  summary?: string;
+  security?: object[];
+  parameters?: { name: string }[];
+  requestBody?: { content: Record<string, { schema: Schema }> };
+};
 type Document = {
   openapi: string;
+  info: { description: string };
   paths: Record<string, Record<string, Operation>>;
   components: { schemas: Record<string, unknown>; securitySchemes: Record<string, unknown> };
 };
@@ -74,6 +82,51 @@ describe("the API's own description", { timeout: 120_000 }, () => {
       const item = document.paths[documented];
       assert.ok(item?.[method.toLowerCase()], `${method} ${path} is not documented`);
     }
+  });
+
+  test("what takes a body says which, and what takes a token says how one is refused", () => {
+    const bodies: string[] = [],
+      refusals: string[] = [];
+    for (const [path, item] of Object.entries(document.paths))
+      for (const method of METHODS) {
+        const operation = item[method];
+        if (operation === undefined) continue;
+        const name = `${method} ${path}`;
+        if (["post", "put", "patch"].includes(method) && operation.requestBody === undefined)
+          bodies.push(name);
+        if (
+          (operation.security ?? []).length > 0 &&
+          !("401" in operation.responses || "403" in operation.responses)
+        )
+          refusals.push(name);
+      }
+    // A Go path says all there is to say.
+    assert.deepEqual(bodies, ["post /{remote}/{owner}/{repo}/{GOOS}/{GOARCH}/{version}"]);
+    assert.deepEqual(refusals, []);
+  });
+
+  test("a deploy may be sent in each way that it describes, with the fields that it describes", () => {
+    const run = document.paths["/run"]?.post;
+    const names = ["project", "rule", "port", "replicas", "no_cache"];
+    const inQuery = run?.parameters?.map(({ name }) => name) ?? [];
+    assert.ok(
+      names.every((name) => inQuery.includes(name)),
+      inQuery.join(),
+    );
+    const content = run?.requestBody?.content ?? {};
+    for (const type of ["json", "x-www-form-urlencoded"])
+      for (const name of [...names, "data"])
+        assert.ok(content[`application/${type}`]?.schema.properties?.[name], `${type} ${name}`);
+    for (const name of [...names, "data"])
+      assert.ok(content["multipart/form-data"]?.schema.properties?.[name], name);
+    for (const type of ["x-tar", "gzip"])
+      assert.equal(content[`application/${type}`]?.schema.format, "binary");
+    for (const status of ["200", "400", "403", "413", "429"]) assert.ok(run?.responses[status]);
+  });
+
+  test("it begins with what all this is for", () => {
+    for (const word of ["Go", "Erlang", "Docker images", "web apps", "coon", "tutum", "peroku"])
+      assert.ok(document.info.description.includes(word), word);
   });
 
   test("every reference leads somewhere", () => {

@@ -38,7 +38,7 @@ describe("the pages", { timeout: 120_000 }, () => {
       assert.match(record.headers.get("content-type") ?? "", /^application\/json/, accept);
       assert.match(record.headers.get("vary") ?? "", /\baccept\b/);
       const front = await shop.edge.call("/", { headers });
-      assert.match(await front.text(), /^railhead \d+\.\d+\.\d+\n.*curl .*\n$/);
+      assert.match(await front.text(), /^peroku \d+\.\d+\.\d+\n.*\bRailhead\b.*curl .*\n$/);
       const missing = await shop.edge.call("/nothing", { headers });
       assert.match(missing.headers.get("content-type") ?? "", /^application\/problem\+json/);
     }

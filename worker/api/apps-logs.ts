@@ -7,13 +7,12 @@ import { logSource } from "../log-source.ts";
 import { logPages } from "../log-stream.ts";
 import { retrying } from "../retry.ts";
 import { handLogs } from "../tunnel/internal.ts";
+import { Pace } from "../tunnel/pace.ts";
 
 /** peroku's own code for a token that is none. */
 const INVALID_TOKEN = 4001;
 const CLOSE_NORMAL = 1000;
 const CLOSE_BROKEN = 1011;
-/** Bytes a second to a viewer that gives no credit, as peroku's cannot: nobody here can tell whether it still reads. */
-const BYTES_PER_SECOND = 4 * 1024 * 1024;
 
 export function isUpgrade(c: Context<AppEnv>): boolean {
   return c.req.header("upgrade")?.toLowerCase() === "websocket";
@@ -52,8 +51,7 @@ async function follow(
   });
   try {
     const source = logSource(env, build_id, visibility);
-    const began = Date.now();
-    let sent = 0;
+    const pace = new Pace();
     for await (const page of logPages(source, {
       build_id,
       after: 0,
@@ -61,12 +59,10 @@ async function follow(
       ends_at: null,
     })) {
       if (gone) return;
-      const text = page.entries.map(({ msg }) => `${msg}\n`).join("");
-      if (text !== "") socket.send(text);
-      sent += text.length;
+      // A line is a frame, as peroku's were: of a deploy that failed, the last one says why.
+      for (const { msg } of page.entries) socket.send(`${msg}\n`);
       if (page.end) break;
-      const early = began + (sent / BYTES_PER_SECOND) * 1_000 - Date.now();
-      if (early > 0) await new Promise((resolve) => setTimeout(resolve, early));
+      await pace.sent(page.entries.reduce((sum, { msg }) => sum + msg.length, 0));
     }
     socket.close(CLOSE_NORMAL, "end");
   } catch {

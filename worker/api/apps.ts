@@ -5,18 +5,18 @@ import * as z from "zod";
 import { type ProjectView, projectRowSchema, projectViewSchema } from "../../shared/apps.ts";
 import { buildIdSchema } from "../../shared/builds.ts";
 import { Problem } from "../../shared/problem.ts";
-import { environmentSchema, generationSchema, projectSchema } from "../../shared/recipes/app.ts";
+import { projectSchema } from "../../shared/recipes/app.ts";
 import type { App, AppEnv } from "../app.ts";
 import { ROUTES_NAME } from "../core/app-contracts.ts";
 import type { Caller } from "../core/contracts.ts";
 import { deployer } from "../deployers.ts";
-import { randomHex } from "../random.ts";
 import { AGENT_HOST } from "../tunnel/internal.ts";
+import { changeEnv, changesSchema, rollback, rollbackSchema } from "./apps-change.ts";
 import { appLog, deployLog, isUpgrade, noSuchProject, refuseSocket } from "./apps-logs.ts";
-import { logOf, run } from "./apps-run.ts";
-import { json } from "./documents.ts";
+import { runFieldsSchema } from "./apps-request.ts";
+import { run, TAR_TYPES } from "./apps-run.ts";
+import { json, problems } from "./documents.ts";
 
-const ID_BYTES = 16;
 const INVALID_TOKEN = "Invalid token.";
 
 type Allowed = (c: Context<AppEnv>, caller: Caller) => Promise<Response>;
@@ -38,16 +38,22 @@ export function appRoutes(app: App): void {
     "/projects/:project/logs",
     secure((c) => viewer(c, () => appLog(c, nameOf(c)))),
   );
-  app.post("/projects/:project/rollback", secure(rollback));
-  app.patch("/projects/:project/env", secure(changeEnv));
+  app.post(
+    "/projects/:project/rollback",
+    secure((c, caller) => rollback(c, nameOf(c), caller)),
+  );
+  app.patch(
+    "/projects/:project/env",
+    secure((c) => changeEnv(c, nameOf(c))),
+  );
   app.get("/agent/apps/:project/:build", replicaSocket);
 }
 
 /** Wrong or missing token: 403 in peroku's words, on a WebSocket a close with its code. */
 function secure(handler: Allowed): (c: Context<AppEnv>) => Promise<Response> {
   return async (c) => {
-    const caller = await deployer(c);
-    if (caller !== null) return handler(c, caller);
+    const principal = await deployer(c);
+    if (principal !== null) return handler(c, principal.caller);
     if (isUpgrade(c)) return refuseSocket();
     return c.text(INVALID_TOKEN, 403, { "cache-control": "no-store" });
   };
@@ -66,14 +72,11 @@ async function viewer(c: Context<AppEnv>, open: () => Promise<Response>): Promis
 }
 
 async function list(c: Context<AppEnv>): Promise<Response> {
-  const routes = await c.env.ROUTES.getByName(ROUTES_NAME).list();
-  const views = await Promise.all(
-    routes.map(({ project }) => c.env.APPS.getByName(project).view()),
-  );
+  const projects = await c.env.ROUTES.getByName(ROUTES_NAME).projects();
+  const views = await Promise.all(projects.map((name) => c.env.APPS.getByName(name).view()));
   const rows = views
     .filter((view) => view !== null)
-    .map((view) => projectRowSchema.parse(reachedBy(c, view)))
-    .sort((a, b) => (a.project < b.project ? -1 : 1));
+    .map((view) => projectRowSchema.parse(reachedBy(c, view)));
   return c.json(rows, 200, { "cache-control": "no-store" });
 }
 
@@ -86,9 +89,9 @@ async function show(c: Context<AppEnv>): Promise<Response> {
 
 /** An app answers where this server does: by the same scheme, on the same port. */
 function reachedBy(c: Context<AppEnv>, view: ProjectView): ProjectView {
-  if (view.url === null) return view;
+  const url = URL.parse(view.url ?? "");
+  if (url === null) return view;
   const { protocol, port } = new URL(c.req.url);
-  const url = new URL(view.url);
   url.protocol = protocol;
   url.port = port;
   return { ...view, url: url.href };
@@ -98,26 +101,6 @@ async function remove(c: Context<AppEnv>): Promise<Response> {
   const name = nameOf(c);
   if (await c.env.APPS.getByName(name).remove()) return c.body("", 200);
   return c.text(noSuchProject(name).message, 404);
-}
-
-async function rollback(c: Context<AppEnv>, caller: Caller): Promise<Response> {
-  const { to } = await body(c, z.object({ to: generationSchema.nullable().default(null) }));
-  const answer = await c.env.APPS.getByName(nameOf(c)).rollback(to, randomHex(ID_BYTES), caller);
-  return c.json({ logid: logOf(answer, "") });
-}
-
-async function changeEnv(c: Context<AppEnv>): Promise<Response> {
-  const changes = await body(c, z.record(z.string(), z.string().nullable()));
-  const set = Object.fromEntries(Object.entries(changes).filter(([, value]) => value !== null));
-  const unset = Object.keys(changes).filter((name) => changes[name] === null);
-  const checked = environmentSchema.safeParse({
-    ...set,
-    ...Object.fromEntries(unset.map((n) => [n, ""])),
-  });
-  if (!checked.success)
-    throw new Problem("bad_body", `A variable is refused: ${checked.error.issues[0]?.message}.`);
-  const env = await c.env.APPS.getByName(nameOf(c)).setEnv(changes);
-  return c.json({ env }, 200, { "cache-control": "no-store" });
 }
 
 /** An agent's socket: the App itself checks the replica's token. */
@@ -134,20 +117,6 @@ function nameOf(c: Context<AppEnv>): string {
   return name;
 }
 
-async function body<T>(c: Context<AppEnv>, schema: z.ZodType<T>): Promise<T> {
-  const text = await c.req.text();
-  let value: unknown;
-  try {
-    value = JSON.parse(text.trim() === "" ? "{}" : text);
-  } catch {
-    throw new Problem("bad_body", "The body must be JSON.");
-  }
-  const read = schema.safeParse(value);
-  if (read.success) return read.data;
-  const [issue] = read.error.issues;
-  throw new Problem("bad_body", `"${issue?.path.join(".")}" is refused: ${issue?.message}.`);
-}
-
 function upgradeNeeded(): Problem {
   return new Problem("upgrade_required", "This is a WebSocket.", {
     headers: { upgrade: "websocket", connection: "upgrade" },
@@ -159,6 +128,11 @@ const unknown = { description: "`project '<name>' not found.`" };
 const param = z.object({ project: projectSchema });
 const logid = json("The id of its log.", z.object({ logid: z.string() }));
 const security = [{ token: [] }];
+const CLOSED = "Closed with 4001 where the token may not.";
+const binary = z.string().meta({ format: "binary" });
+const encoded = runFieldsSchema.extend({
+  data: z.string().describe("A tar, plain or gzip, of up to 16 MiB, in base64."),
+});
 
 function document({ openAPIRegistry: registry }: App): void {
   const path = (
@@ -167,20 +141,37 @@ function document({ openAPIRegistry: registry }: App): void {
     summary: string,
     more: Pick<RouteConfig, "request" | "responses" | "description">,
   ) => registry.registerPath({ method, path: name, summary, security, ...more });
-  path("get", "/list", "Projects that run", {
+  path("get", "/list", "All projects", {
     responses: { 200: json("By name.", z.array(projectRowSchema)), 403: forbidden },
   });
   path("post", "/run", "Deploy a project", {
     description:
-      "JSON, a form or a query with `project`, `rule` and `data` (base64 of a tar, plain or gzip); or the tar itself " +
-      "as application/x-tar or application/gzip, with the rest in the query.",
-    responses: { 200: logid, 400: { description: "What is wrong with it." }, 403: forbidden },
+      "The tar of its folder, plain or gzip: in base64 among the fields of JSON or a form, as the file `data` of a multipart " +
+      "form, or as the body. What stands in the query need not be in the body.",
+    request: {
+      query: runFieldsSchema.partial(),
+      body: {
+        content: {
+          "application/json": { schema: encoded },
+          "application/x-www-form-urlencoded": { schema: encoded },
+          "multipart/form-data": { schema: runFieldsSchema.extend({ data: binary }) },
+          ...Object.fromEntries(TAR_TYPES.map((type) => [type, { schema: binary }])),
+        },
+      },
+    },
+    responses: {
+      200: logid,
+      403: forbidden,
+      ...problems("bad_body", "bad_rule", "too_large", "rate_limited", "queue_full"),
+    },
   });
   path("get", "/logs/{logid}", "The log of a deploy, over a WebSocket", {
     request: { params: z.object({ logid: z.string() }) },
     responses: {
-      101: { description: "Raw text, from the start." },
+      101: { description: `Raw text, from the start. ${CLOSED}` },
+      403: forbidden,
       404: { description: "`logging endpoint not found`" },
+      ...problems("upgrade_required"),
     },
   });
   path("get", "/projects/{project}", "A project", {
@@ -200,23 +191,37 @@ function document({ openAPIRegistry: registry }: App): void {
         follow: z.string().optional().describe("0: end with what there is."),
       }),
     },
-    responses: { 101: { description: '`{"stream", "data"}` a frame.' }, 404: unknown },
+    responses: {
+      101: { description: `\`{"stream", "data"}\` a frame. ${CLOSED}` },
+      403: forbidden,
+      404: unknown,
+      ...problems("bad_query", "upgrade_required"),
+    },
   });
   path("get", "/agent/apps/{project}/{build}", "An agent's socket for a replica", {
     description: "WebSocket. Text frames say how the replica is, binary ones are requests to it.",
     request: { params: param.extend({ build: buildIdSchema }) },
-    responses: { 101: { description: "Open." }, 403: { description: "This replica is nobody's." } },
+    responses: {
+      101: { description: "Open." },
+      403: { description: "This replica is nobody's." },
+      ...problems("bad_path"),
+    },
   });
   path("post", "/projects/{project}/rollback", "Deploy an earlier deployment again", {
     request: {
       params: param,
       body: {
         content: {
-          "application/json": { schema: z.object({ to: generationSchema.nullable().optional() }) },
+          "application/json": { schema: rollbackSchema },
         },
       },
     },
-    responses: { 200: logid, 403: forbidden, 404: unknown },
+    responses: {
+      200: logid,
+      403: forbidden,
+      404: unknown,
+      ...problems("bad_body", "too_large", "rate_limited", "queue_full"),
+    },
   });
   path(
     "patch",
@@ -226,12 +231,14 @@ function document({ openAPIRegistry: registry }: App): void {
       request: {
         params: param,
         body: {
-          content: { "application/json": { schema: z.record(z.string(), z.string().nullable()) } },
+          content: { "application/json": { schema: changesSchema } },
         },
       },
       responses: {
         200: json("Names of all.", z.object({ env: z.array(z.string()) })),
         403: forbidden,
+        404: unknown,
+        ...problems("bad_body", "too_large"),
       },
     },
   );

@@ -54,9 +54,9 @@ const cancelRoute = createRoute({
   path: "/builds/{id}",
   summary: "Cancel a build, or withdraw one's interest in it",
   description:
-    "For the admin token, and for whoever posted it: a build token, or an address. A private build is " +
-    "there only for the admin token, the build token that posted it, and a git token that may read its " +
-    "repository. A repeat is answered alike until the build has ended.",
+    "For the admin token, and for whoever posted it: a build token, an address, or for the build of a web app " +
+    "a deploy token. A private build is there only for the admin token, the build token that posted it, and a " +
+    "git token that may read its repository. A repeat is answered alike until the build has ended.",
   request: { params: idParam },
   responses: {
     200: json("It is cancelled, or goes on for others.", cancelledSchema),

@@ -1,4 +1,4 @@
-/** `/` for whoever reads no HTML: what this is, and where to read on. */
+/** `/` for whoever reads no HTML (spec apps.md, "Server"): the version in peroku's words, what this is, where to read on. */
 import { createRoute } from "@hono/zod-openapi";
 import * as z from "zod";
 import type { App } from "../app.ts";
@@ -10,7 +10,8 @@ const route = createRoute({
   summary: "What this is",
   responses: {
     200: {
-      description: "One line with the version, one with what to send. Browsers get a page.",
+      description:
+        "One line with the version, as peroku says it, one with what this is and what to send. Browsers get a page.",
       content: { "text/plain": { schema: z.string() } },
     },
   },
@@ -19,8 +20,8 @@ const route = createRoute({
 export function frontRoutes(app: App): void {
   app.openapi(route, (c) => {
     const { origin } = new URL(c.req.url);
-    const help = `Build: curl -X POST ${origin}/github.com/owner/repo/linux/amd64/v1.0.0; all of the API: ${origin}/openapi.json`;
+    const help = `This is Railhead, which answers as peroku does, too. Build: curl -X POST ${origin}/github.com/owner/repo/linux/amd64/v1.0.0; all of the API: ${origin}/openapi.json`;
     const headers = { "cache-control": "no-cache", vary: "accept" };
-    return c.text(`railhead ${VERSION}\n${help}\n`, 200, headers);
+    return c.text(`peroku ${VERSION}\n${help}\n`, 200, headers);
   });
 }

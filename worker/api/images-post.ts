@@ -19,6 +19,7 @@ import {
 } from "../../shared/recipes/image.ts";
 import type { AppEnv } from "../app.ts";
 import { contextTooLarge, putContext, removeContext } from "../artifacts.ts";
+import { bodyOf, type Chunks, once, readText } from "../body.ts";
 import { requireBuilder } from "../callers.ts";
 import { poolFor, readConfig } from "../config.ts";
 import type {
@@ -70,7 +71,6 @@ const QUERY_NAMES = {
   secret_ids: "Railhead-Build-Secrets",
 };
 
-type Chunks = AsyncIterable<Uint8Array>;
 type Request = { id: string; caller: Caller };
 
 /** tutum-builder's POST: JSON, or multipart with a tar and the JSON. */
@@ -78,17 +78,17 @@ export async function postBuild(c: Context<AppEnv>): Promise<BuildSummary> {
   const request = { id: randomHex(ID_BYTES), caller: await requireBuilder(c) };
   const boundary = boundaryOf(c.req.header("content-type"));
   if (boundary === null) {
-    const json = await readText(bodyOf(c), JSON_BYTES, tooLargeForJson);
+    const json = await readText(bodyOf(c.req.raw), JSON_BYTES, tooLargeForJson);
     return start(c, request, parseFields(json), null);
   }
-  const parts = readParts(bodyOf(c), boundary);
+  const parts = readParts(bodyOf(c.req.raw), boundary);
   const tar = await parts.next();
   if (tar.done) throw insufficient();
-  const context = await store(c, request, tar.value);
+  const context = await store(c, request, tar.value.content);
   return removing(c, context, async () => {
     const json = await parts.next();
     if (json.done) throw insufficient();
-    return start(c, request, await secondPart(json.value), context);
+    return start(c, request, await secondPart(json.value.content), context);
   });
 }
 
@@ -112,7 +112,7 @@ export async function postContext(c: Context<AppEnv>, query: object): Promise<Bu
   // What is wrong with it is said before the body is read.
   targetOf(request.id, fields, NO_CONTEXT, QUERY_NAMES);
   if (Number(c.req.header("content-length") ?? 0) > CONTEXT_BYTES) throw contextTooLarge();
-  const context = await store(c, request, bodyOf(c));
+  const context = await store(c, request, bodyOf(c.req.raw));
   if (context === null) throw refused("The body must be a tar, plain or gzip.");
   return removing(c, context, () => start(c, request, fields, context));
 }
@@ -261,24 +261,4 @@ function secretsIn(header: string | undefined): Record<string, string> {
       "Railhead-Build-Secrets is a JSON object of strings, in base64.",
     );
   }
-}
-
-function bodyOf(c: Context<AppEnv>): Chunks {
-  return c.req.raw.body ?? once(new Uint8Array());
-}
-
-async function* once(bytes: Uint8Array): Chunks {
-  yield bytes;
-}
-
-async function readText(chunks: Chunks, limit: number, tooLarge: () => Problem): Promise<string> {
-  const decoder = new TextDecoder();
-  let text = "";
-  let size = 0;
-  for await (const chunk of chunks) {
-    size += chunk.length;
-    if (size > limit) throw tooLarge();
-    text += decoder.decode(chunk, { stream: true });
-  }
-  return text + decoder.decode();
 }

@@ -42,9 +42,10 @@ export function openapiRoutes(app: App): void {
         version: VERSION,
         license: { name: "MIT" },
         description:
-          "Builds Go programs, Erlang packages and Docker images on your own Docker hosts and hands them out. Errors are " +
-          "RFC 9457 problems with a stable `code`; curl, and whoever accepts text/plain, gets the sentence alone. Routes " +
-          "that clients of another server know, coon's and tutum-builder's, answer in its shapes.",
+          "Builds Go programs, Erlang packages and Docker images on your own Docker hosts and hands them out, and runs web " +
+          "apps there and serves them. Errors are RFC 9457 problems with a stable `code`; curl, and whoever accepts " +
+          "text/plain, gets the sentence alone. Routes that clients of another server know, coon's, tutum-builder's and " +
+          "peroku's, answer in its shapes.",
       },
       servers: [{ url: new URL(c.req.url).origin }],
     });

@@ -12,6 +12,8 @@ import { json, problems } from "./documents.ts";
 
 const number = z.string().regex(/^[1-9]\d{0,6}$/, "it is a number from 1");
 
+const binary = { "application/octet-stream": { schema: z.string().meta({ format: "binary" }) } };
+
 const partRoute = createRoute({
   method: "put",
   path: "/agent/uploads/{upload}/parts/{part}",
@@ -19,6 +21,7 @@ const partRoute = createRoute({
   security: [{ ticket: [] }],
   request: {
     params: z.object({ upload: z.string().regex(/^[0-9a-f]{32}$/), part: number }),
+    body: { content: binary, required: true },
   },
   responses: {
     200: json("Stored.", z.object({ etag: z.string() })),
@@ -32,8 +35,6 @@ const partRoute = createRoute({
     ),
   },
 });
-
-const tar = { "application/octet-stream": { schema: z.string().meta({ format: "binary" }) } };
 
 const attemptRoute = createRoute({
   method: "get",
@@ -55,8 +56,8 @@ const contextRoute = createRoute({
   security: [{ lease: [] }],
   request: { params: z.object({ id: buildIdSchema, attempt: number }) },
   responses: {
-    200: { description: "The context.", content: tar },
-    206: { description: "The part that Range asked for.", content: tar },
+    200: { description: "The context.", content: binary },
+    206: { description: "The part that Range asked for.", content: binary },
     ...problems("bad_path", "unauthorized", "forbidden", "no_such_build", "no_such_file"),
     ...problems("attempt_over", "range_not_satisfiable"),
   },

@@ -20,11 +20,21 @@ export type DeployRequest = {
 export type DeployRefused =
   | { kind: "refused"; code: "rate_limited" | "queue_full"; retry_after_s: number }
   /** Another project has this very rule. */
-  | { kind: "refused"; code: "rule_taken"; by: string }
-  /** Nothing to go back to: there is no such project, or no such kept deployment. */
-  | { kind: "refused"; code: "unknown" };
+  | { kind: "refused"; code: "rule_taken"; by: string };
 
 export type DeployAnswer = { kind: "ok"; generation: number; build: string } | DeployRefused;
+
+export type RollbackAnswer =
+  | DeployAnswer
+  /** There is no such project. */
+  | { kind: "refused"; code: "unknown" }
+  /** `kept`: the generations that may be gone back to, newest first; what serves is the first of them. */
+  | { kind: "refused"; code: "not_kept"; kept: number[] };
+
+/** `env`: the names of all. `chars`: what all would have, of which ENVIRONMENT_CHARS may be. */
+export type EnvAnswer =
+  | { kind: "ok"; env: string[] }
+  | { kind: "refused"; code: "too_large"; chars: number };
 
 /** How a build of a replica ended; delivered by the Build's outbox, idempotent by build. */
 export type ReplicaBuilt = {
@@ -41,29 +51,35 @@ export interface AppRpc {
    * A new deployment of what an earlier, kept one was made from, with its rule and settings. `to` null: the one that
    * served before. `build`: the id of its first build.
    */
-  rollback(to: number | null, build: string, caller: Caller): Promise<DeployAnswer>;
+  rollback(to: number | null, build: string, caller: Caller): Promise<RollbackAnswer>;
   /** Null when there is no such project. */
   view(): Promise<ProjectView | null>;
   /** Stops it everywhere and forgets it. False when there is no such project. */
   remove(): Promise<boolean>;
   /**
-   * Sets variables, and unsets those that are null, for deployments to come; names of all. The project need not be
-   * there yet. Values come and stay sealed.
+   * Sets variables, and unsets those that are null, for deployments to come: all of them or none. The first one makes
+   * the project. Values stay sealed.
    */
-  setEnv(changes: Record<string, string | null>): Promise<string[]>;
+  setEnv(project: string, changes: Record<string, string | null>): Promise<EnvAnswer>;
   built(end: ReplicaBuilt): Promise<void>;
 }
 
 export type Route = { project: string; rule: string };
 
 export interface RoutesRpc {
-  /** Gives a project its rule, in place of its old one. Refused when another project has the very same. */
-  put(route: Route): Promise<{ kind: "ok" } | { kind: "taken"; by: string }>;
-  /** Whether `put` would be refused: the project that has the rule. */
+  /**
+   * Has a project in the list of all, with these rules and no others. Those that another project has stay with it: they
+   * are the answer. Idempotent.
+   */
+  put(project: string, rules: string[]): Promise<Route[]>;
+  /** The project that has this very rule. */
   holder(rule: string): Promise<string | null>;
+  /** Takes it out of the list, and its rules. Idempotent. */
   remove(project: string): Promise<void>;
   /** Every rule, by priority: the longest first, then by project. */
   list(): Promise<Route[]>;
+  /** All projects, by name. */
+  projects(): Promise<string[]>;
 }
 
 /** There is one Routes object, of this name. */

@@ -1,23 +1,34 @@
-/** What an App says to Builds and to the bucket, from its outbox. */
+/** What an App says to Builds, to the table of rules and to the bucket, from its outbox. */
 import { type AppTarget, appTargetKey } from "../../shared/recipes/app.ts";
 import type { DeployRefused } from "./app-contracts.ts";
+import type { AppEnv } from "./app-env.ts";
 import type { AppParts } from "./app-ports.ts";
+import type { AppRoute } from "./app-route.ts";
 import type { BuildRequest } from "./contracts.ts";
 import type { Message } from "./outbox.ts";
 
 export class AppMail {
   readonly #parts: AppParts;
-  /** Deploys that the pool did not take, until their poster was told. */
-  readonly #refusals = new Map<string, DeployRefused>();
+  readonly #env: AppEnv;
+  readonly #route: AppRoute;
+  /** Builds of deploys whose posters wait for the pool's word, with its no. */
+  readonly #asked = new Map<string, DeployRefused | null>();
 
-  constructor(parts: AppParts) {
+  constructor(parts: AppParts, env: AppEnv, route: AppRoute) {
     this.#parts = parts;
+    this.#env = env;
+    this.#route = route;
   }
 
-  /** Why the deploy that this build was to begin was not taken; told once. */
+  /** The deploy that this build begins may still be refused: its poster waits. */
+  expect(build: string): void {
+    this.#asked.set(build, null);
+  }
+
+  /** Why it was not taken. From here on it is promised: the pool is asked until it takes it. */
   refusalOf(build: string): DeployRefused | null {
-    const refusal = this.#refusals.get(build) ?? null;
-    this.#refusals.delete(build);
+    const refusal = this.#asked.get(build) ?? null;
+    this.#asked.delete(build);
     return refusal;
   }
 
@@ -28,6 +39,7 @@ export class AppMail {
       if (verb === "build") await this.#build(key);
       else if (verb === "cancel") await ports.build(key).cancel("admin");
       else if (verb === "context") await ports.dropContext(key);
+      else if (verb === "listing") await this.#route.bring(key);
     } catch (error) {
       ports.report(`${verb} ${key}`, error);
       throw error;
@@ -36,15 +48,12 @@ export class AppMail {
 
   /** Opens the build of a replica. What was given up meanwhile is not opened. */
   async #build(build: string): Promise<void> {
-    const { rows, ports } = this.#parts;
     const request = await this.#request(build);
     if (request === null) return;
-    const answer = await ports.build(build).ensure(build, request);
+    const answer = await this.#parts.ports.build(build).ensure(build, request);
     if (answer.kind === "ok") return;
-    const deployment = rows.deploymentOf(build);
-    if (deployment === null || deployment.state === "live")
-      throw new Error(`the pool takes no build now: ${answer.code}`);
-    this.#refusals.set(build, answer);
+    if (!this.#asked.has(build)) throw new Error(`the pool takes no build now: ${answer.code}`);
+    this.#asked.set(build, answer);
   }
 
   async #request(build: string): Promise<BuildRequest | null> {
@@ -54,11 +63,8 @@ export class AppMail {
     const deployment = replica && rows.deployment(replica.generation);
     if (project === null || replica === null || deployment?.context == null) return null;
     const serve = await ports.vault.unseal(replica.sealed);
-    const pairs = await Promise.all(
-      rows.env().map(async ({ name, sealed }) => [name, await ports.vault.unseal(sealed)] as const),
-    );
-    const env = Object.fromEntries(pairs.filter(([, value]) => value !== null));
     const { generation, rule, settings, context, fingerprint, caller } = deployment;
+    const env = await this.#env.values(rows.envOf(generation));
     const target: AppTarget = {
       recipe: "app",
       job: build,

@@ -34,7 +34,7 @@ export class Replicas {
   heard(replica: ReplicaRow, frame: Exclude<AppUp, { t: "ready" }>): void {
     const { rows, deadlines } = this.#parts;
     const { state, restarts } = frame;
-    const who = frame.t === "hello" ? { agent: frame.agent, name: frame.name } : {};
+    const who = frame.t === "hello" ? { agent: frame.agent, name: frame.name, reason: null } : {};
     rows.transaction(() => {
       rows.patchReplica(replica.build, { state, restarts, ...who });
       deadlines.clear(gone(replica));
@@ -71,7 +71,8 @@ export class Replicas {
     if (token === undefined || ports.sockets.isOpen(replica.build)) return deadlines.clear(name);
     rows.transaction(() => {
       deadlines.set(name, ports.clock.now() + HEAL_MS);
-      if (!this.#isReplaced(replica)) this.add(replica.generation, replica.replica, null, token);
+      if (this.#others(replica).length === 0)
+        this.add(replica.generation, replica.replica, null, token);
     });
   }
 
@@ -94,10 +95,18 @@ export class Replicas {
     ports.sockets.send(replica.build, { t: "remove", drain_ms });
   }
 
-  #isReplaced({ build, generation, replica }: ReplicaRow): boolean {
+  /** A replacement failed: those that were lost in its place say why. */
+  giveUp(replacement: ReplicaRow, reason: string): void {
+    for (const { build } of this.#others(replacement))
+      this.#parts.rows.patchReplica(build, { reason });
+    this.drop(replacement, 0);
+  }
+
+  /** In the same place. */
+  #others({ build, generation, replica }: ReplicaRow): ReplicaRow[] {
     return this.#parts.rows
       .replicas(generation)
-      .some((other) => other.replica === replica && other.build !== build);
+      .filter((other) => other.replica === replica && other.build !== build);
   }
 }
 

@@ -39,7 +39,11 @@ export type ReplicaRow = {
   name: string | null;
   state: (typeof REPLICA_STATES)[number];
   restarts: number;
+  /** Of a lost one: why it could not be made anew the last time. */
+  reason: string | null;
 };
+
+export type Variable = { name: string; sealed: Sealed };
 
 const JSON_COLUMNS = new Set(["settings", "context"]);
 
@@ -74,7 +78,7 @@ export class AppRows {
   }
 
   found(name: string): void {
-    this.#sql.exec("INSERT OR IGNORE INTO project (only, name, current) VALUES (1, ?, NULL)", name);
+    this.#sql.exec("INSERT INTO project (only, name, current) VALUES (1, ?, NULL)", name);
   }
 
   setCurrent(generation: number): void {
@@ -114,6 +118,7 @@ export class AppRows {
 
   removeDeployment(generation: number): void {
     this.#sql.exec("DELETE FROM deployments WHERE generation = ?", generation);
+    this.dropEnv(generation);
   }
 
   // ---- replicas -------------------------------------------------------------------------------------
@@ -152,7 +157,7 @@ export class AppRows {
 
   // ---- environment ----------------------------------------------------------------------------------
 
-  env(): { name: string; sealed: Sealed }[] {
+  env(): Variable[] {
     return this.#all("SELECT name, sealed FROM env ORDER BY name");
   }
 
@@ -161,9 +166,29 @@ export class AppRows {
     else this.#sql.exec("INSERT OR REPLACE INTO env (name, sealed) VALUES (?, ?)", name, sealed);
   }
 
+  /** Gives a deployment the variables of now. */
+  keepEnv(generation: number): void {
+    this.#sql.exec(
+      "INSERT INTO deployed_env (generation, name, sealed) SELECT ?, name, sealed FROM env",
+      generation,
+    );
+  }
+
+  /** The variables that a deployment was given. */
+  envOf(generation: number): Variable[] {
+    return this.#all(
+      "SELECT name, sealed FROM deployed_env WHERE generation = ? ORDER BY name",
+      generation,
+    );
+  }
+
+  dropEnv(generation: number): void {
+    this.#sql.exec("DELETE FROM deployed_env WHERE generation = ?", generation);
+  }
+
   /** Forgets the project; messages that are under way stay. Generations go on counting. */
   forget(): void {
-    for (const table of ["project", "deployments", "replicas", "env"])
+    for (const table of ["project", "deployments", "replicas", "env", "deployed_env"])
       this.#sql.exec(`DELETE FROM ${table}`);
   }
 

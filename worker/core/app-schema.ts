@@ -47,4 +47,17 @@ export const APP_MIGRATIONS: readonly (readonly string[])[] = [
       sealed TEXT NOT NULL
     ) STRICT, WITHOUT ROWID`,
   ],
+  [
+    // The variables that a deployment was asked for with, until it has ended.
+    `CREATE TABLE deployed_env (
+      generation INTEGER NOT NULL,
+      name TEXT NOT NULL,
+      sealed TEXT NOT NULL,
+      PRIMARY KEY (generation, name)
+    ) STRICT, WITHOUT ROWID`,
+    `INSERT INTO deployed_env (generation, name, sealed)
+      SELECT generation, name, env.sealed FROM deployments, env WHERE state IN ('live', 'deploying', 'waiting')`,
+    // Of a lost one: why it could not be made anew the last time.
+    "ALTER TABLE replicas ADD COLUMN reason TEXT",
+  ],
 ];

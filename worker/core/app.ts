@@ -9,26 +9,28 @@ import type {
   DeployAnswer,
   DeployRefused,
   DeployRequest,
+  EnvAnswer,
   ReplicaBuilt,
+  RollbackAnswer,
 } from "./app-contracts.ts";
+import { AppEnv } from "./app-env.ts";
 import { DeployLine } from "./app-line.ts";
 import { AppMail } from "./app-mail.ts";
 import type { AppPorts } from "./app-ports.ts";
 import { Replicas } from "./app-replicas.ts";
+import { AppRoute } from "./app-route.ts";
 import { AppRows, type ReplicaRow } from "./app-rows.ts";
 import { viewOf } from "./app-view.ts";
 import type { Caller } from "./contracts.ts";
 import { Deadlines } from "./deadlines.ts";
 import { Outbox } from "./outbox.ts";
 
-/** Milliseconds that a removed replica has for the requests that it is at. */
-const DRAIN_MS = 30_000;
-
 export class AppCore implements AppRpc {
   readonly #ports: AppPorts;
   readonly #rows: AppRows;
   readonly #outbox: Outbox;
   readonly #deadlines: Deadlines;
+  readonly #env: AppEnv;
   readonly #mail: AppMail;
   readonly #replicas: Replicas;
   readonly #line: DeployLine;
@@ -39,9 +41,10 @@ export class AppCore implements AppRpc {
     this.#outbox = new Outbox(ports, (message) => this.#mail.deliver(message));
     this.#deadlines = new Deadlines(ports, this.#outbox);
     const parts = { ports, rows: this.#rows, outbox: this.#outbox, deadlines: this.#deadlines };
-    this.#mail = new AppMail(parts);
+    this.#env = new AppEnv(parts);
     this.#replicas = new Replicas(parts);
     this.#line = new DeployLine(parts, this.#replicas);
+    this.#mail = new AppMail(parts, this.#env, new AppRoute(parts, this.#line));
   }
 
   /** Call it once the object is there again: re-arms the alarm, and takes up what its predecessor left. */
@@ -68,12 +71,16 @@ export class AppCore implements AppRpc {
     return this.#open(project, { ...rest, rollback_of: null });
   }
 
-  async rollback(to: number | null, build: string, caller: Caller): Promise<DeployAnswer> {
+  async rollback(to: number | null, build: string, caller: Caller): Promise<RollbackAnswer> {
     const known = this.#rows.deploymentOf(build);
     if (known !== null) return { kind: "ok", generation: known.generation, build };
     const project = this.#rows.project();
+    if (project === null) return { kind: "refused", code: "unknown" };
     const target = this.#line.before(to);
-    if (project === null || target?.context == null) return { kind: "refused", code: "unknown" };
+    if (target?.context == null) {
+      const kept = this.#line.kept().map(({ generation }) => generation);
+      return { kind: "refused", code: "not_kept", kept };
+    }
     const { rule, settings, fingerprint, context, generation } = target;
     return this.#open(project.name, {
       build,
@@ -93,8 +100,6 @@ export class AppCore implements AppRpc {
   async remove(): Promise<boolean> {
     const project = this.#rows.project();
     if (project === null) return false;
-    // First the rule: requests stop before what answers them does.
-    await this.#ports.routes().remove(project.name);
     const builds = this.#rows.replicas().map(({ build }) => build);
     this.#rows.transaction(() => {
       for (const build of builds) this.#outbox.put("cancel", build, null);
@@ -102,6 +107,7 @@ export class AppCore implements AppRpc {
         if (context !== null) this.#outbox.put("context", context.key, null);
       this.#deadlines.clearAll();
       this.#rows.forget();
+      this.#outbox.put("listing", project.name, null);
     });
     for (const build of builds) {
       this.#ports.sockets.send(build, { t: "remove", drain_ms: 0 });
@@ -111,18 +117,10 @@ export class AppCore implements AppRpc {
     return true;
   }
 
-  async setEnv(changes: Record<string, string | null>): Promise<string[]> {
-    const sealed = await Promise.all(
-      Object.entries(changes).map(async ([name, value]) => ({
-        name,
-        sealed: value === null ? null : await this.#ports.vault.seal(value),
-      })),
-    );
-    this.#rows.prepare();
-    this.#rows.transaction(() => {
-      for (const { name, sealed: value } of sealed) this.#rows.setEnv(name, value);
-    });
-    return this.#rows.env().map(({ name }) => name);
+  async setEnv(project: string, changes: Record<string, string | null>): Promise<EnvAnswer> {
+    const answer = await this.#env.set(project, changes);
+    if (answer.kind === "ok") await this.#settle();
+    return answer;
   }
 
   // ---- for the Build ----------------------------------------------------------------------------
@@ -179,16 +177,19 @@ export class AppCore implements AppRpc {
     this.#rows.prepare();
     const tokens = await this.#replicas.tokens(asked.settings.replicas);
     const generation = this.#rows.transaction(() => this.#line.open(project, asked, tokens));
+    this.#mail.expect(asked.build);
     await this.#settle();
     const refused: DeployRefused | null = this.#mail.refusalOf(asked.build);
-    if (refused === null) return { kind: "ok", generation, build: asked.build };
-    this.#line.takeBack(generation);
-    return refused;
+    if (refused === null) this.#line.supersede(generation);
+    else this.#line.takeBack(generation);
+    await this.#settle();
+    return refused ?? { kind: "ok", generation, build: asked.build };
   }
 
   async #settle(): Promise<void> {
+    this.#line.advance();
     await this.#outbox.send();
-    await this.#line.advance(DRAIN_MS);
+    // What going live has led to.
     await this.#outbox.send();
     this.#deadlines.rearm();
   }

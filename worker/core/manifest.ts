@@ -59,6 +59,11 @@ export function contextKey(build: string, nonce: string): string {
   return `contexts/${build}/${nonce}`;
 }
 
+/** The same for a web app's, which outlives its build: apart, so that a rule about old contexts spares it. */
+export function appContextKey(build: string, nonce: string): string {
+  return `apps/${build}/${nonce}`;
+}
+
 export function logKey(visibility: Visibility, build: string): string {
   return `${prefix(visibility)}logs/${build}.ndjson`;
 }

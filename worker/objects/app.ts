@@ -11,8 +11,10 @@ import {
   type AppRpc,
   type DeployAnswer,
   type DeployRequest,
+  type EnvAnswer,
   type ReplicaBuilt,
   ROUTES_NAME,
+  type RollbackAnswer,
 } from "../core/app-contracts.ts";
 import type { AppSockets } from "../core/app-ports.ts";
 import type { Caller } from "../core/contracts.ts";
@@ -58,7 +60,7 @@ export class App extends DurableObject<Env> implements AppRpc {
     return this.#core.deploy(request);
   }
 
-  async rollback(to: number | null, build: string, caller: Caller): Promise<DeployAnswer> {
+  async rollback(to: number | null, build: string, caller: Caller): Promise<RollbackAnswer> {
     return this.#core.rollback(to, build, caller);
   }
 
@@ -70,8 +72,8 @@ export class App extends DurableObject<Env> implements AppRpc {
     return this.#core.remove();
   }
 
-  async setEnv(changes: Record<string, string | null>): Promise<string[]> {
-    return this.#core.setEnv(changes);
+  async setEnv(project: string, changes: Record<string, string | null>): Promise<EnvAnswer> {
+    return this.#core.setEnv(project, changes);
   }
 
   async built(end: ReplicaBuilt): Promise<void> {

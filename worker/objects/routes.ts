@@ -12,8 +12,8 @@ export class Routes extends DurableObject<Env> implements RoutesRpc {
     this.#core = new RoutesCore(portsOf(ctx).sql);
   }
 
-  async put(route: Route): Promise<{ kind: "ok" } | { kind: "taken"; by: string }> {
-    return this.#core.put(route);
+  async put(project: string, rules: string[]): Promise<Route[]> {
+    return this.#core.put(project, rules);
   }
 
   async holder(rule: string): Promise<string | null> {
@@ -26,5 +26,9 @@ export class Routes extends DurableObject<Env> implements RoutesRpc {
 
   async list(): Promise<Route[]> {
     return this.#core.list();
+  }
+
+  async projects(): Promise<string[]> {
+    return this.#core.projects();
   }
 }

@@ -4,13 +4,11 @@ import { problemBody } from "../respond.ts";
 
 const SENTENCES: Record<string, [code: ProblemCode, sentence: string]> = {
   large: ["head_too_large", "The request's headers and target are more than an app is sent"],
-  down: [
-    "app_down",
-    "No agent that runs this app is connected. It is there again as soon as one is.",
-  ],
+  down: ["app_down", "This app cannot be reached at the moment. Try again in a while."],
   busy: ["app_down", "The app has as many requests under way as its agents take. Try again."],
   gone: ["app_down", "This app was just removed."],
   broken: ["app_broken", "The app did not answer"],
+  unknown: ["overloaded", "Which app is meant cannot be told at the moment. Try again."],
 };
 
 /** 502 or 503, as a page for a browser and as RFC 9457 for everybody else. */
@@ -26,7 +24,7 @@ export async function respondToBrowser(
     more === "" ? sentence : `${sentence.replace(/\.$/, "")}: ${more}.`,
   );
   const headers = new Headers({ "cache-control": "no-store", "x-content-type-options": "nosniff" });
-  if (code === "app_down") headers.set("retry-after", "2");
+  if (problem.status === 503) headers.set("retry-after", "2");
   if (!(request.headers.get("accept") ?? "").includes("text/html")) {
     headers.set("content-type", "application/problem+json");
     return new Response(`${JSON.stringify(problemBody(problem))}\n`, {

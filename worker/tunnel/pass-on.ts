@@ -8,8 +8,10 @@ import { serve, Unanswered } from "./serve.ts";
 
 /** Headers by which the object tells the Worker why there is no answer of the app's. */
 export const NO_ANSWER = "railhead-no-answer";
-/** `gone`: there is no such project any more, the copy of the routes was old. */
-export type NoAnswer = "gone" | "down" | "broken" | "busy" | "large";
+/**
+ * `gone`: there is no such project any more, the copy of the routes was old. `unknown`: nobody could tell which project it is.
+ */
+export type NoAnswer = "gone" | "down" | "broken" | "busy" | "large" | "unknown";
 
 export type Serving = {
   serving(): ReplicaRow[];
