@@ -13,7 +13,7 @@ import {
   projectViewSchema,
 } from "../shared/apps.ts";
 import { buildIdSchema } from "../shared/builds.ts";
-import { EdgeClient, type RequestOptions, unreachable } from "./edge-client.ts";
+import { EdgeClient, type RequestOptions, refusal, unreachable } from "./edge-client.ts";
 import { CliError, EdgeRefusal, EXIT } from "./errors.ts";
 
 /** Milliseconds until a WebSocket must be open. */
@@ -34,6 +34,9 @@ export type LogsWanted = {
   /** Whether to stay when what there is has been read. */
   follow: boolean;
 };
+
+/** No replica of the app can be asked now; another may come. */
+export class AppAway extends CliError {}
 
 export class AppClient {
   /** For builds, which show themselves to whoever knows their ids. */
@@ -82,7 +85,13 @@ export class AppClient {
     return (await this.#json(namesSchema, "PATCH", `${pathOf(name)}/env`, { json: changes })).env;
   }
 
-  /** What the app prints, until the edge has no more of it. Throws CliError. */
+  /** Cancels the deploy whose log it is. Throws EdgeRefusal where another token posted it. */
+  async cancel(logid: string): Promise<Record<string, unknown>> {
+    const answer = z.record(z.string(), z.unknown());
+    return this.edge.json(answer, "DELETE", `/builds/${logid}`, this.#with({}));
+  }
+
+  /** What the app prints, until the edge has no more of it. Throws CliError; AppAway when no replica of it can be asked. */
   async *logs(name: string, { since, tail, follow }: LogsWanted): AsyncGenerator<AppLine> {
     const url = new URL(`${pathOf(name)}/logs`, `${this.edge.url}/`);
     url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
@@ -113,7 +122,7 @@ export class AppClient {
     }
     const [code, reason] = await closed;
     if (code === INVALID_TOKEN) throw this.#refused();
-    if (code === GOING_AWAY) throw new CliError(`${name}: ${reason}.`, EXIT.unreachable);
+    if (code === GOING_AWAY) throw new AppAway(`${name}: ${reason}.`);
     if (code !== NORMAL) throw unreachable(this.edge.url, "ECONNRESET", reason);
   }
 
@@ -123,12 +132,10 @@ export class AppClient {
       socket.once("open", resolve);
       socket.once("error", reject);
       socket.once("unexpected-response", (_, response: IncomingMessage) => {
-        const http = response.statusCode ?? 0;
-        const status = http < 500 ? EXIT.refused : EXIT.unreachable;
-        text(response).then(
-          (said) => reject(new CliError(said.trim() || `The edge answered ${http}.`, status)),
-          reject,
-        );
+        const status = response.statusCode ?? 502;
+        text(response)
+          .then((said) => refusal(new Response(said, { status })))
+          .then(reject, reject);
       });
     });
   }

@@ -93,8 +93,13 @@ describe("where a project is deployed, and with what token", () => {
       /"peroku" in \.peroku\.json, --url .*RAILHEAD_URL, or railhead login/,
     );
     assert.throws(
-      () => projectOf({ program: "perok" }, {}),
+      () => projectOf({ program: "railhead" }, {}),
       /"project" in \.peroku\.json, or --project/,
+    );
+    // perok has no options.
+    assert.throws(
+      () => projectOf({ program: "perok" }, {}),
+      /"project" in \.peroku\.json, in this folder\.$/,
     );
     assert.equal(projectOf({ program: "perok", project: "b" }, { project: "a" }), "b");
   });

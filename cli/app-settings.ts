@@ -30,7 +30,9 @@ export async function openApps(options: AppOptions, folder = "."): Promise<Apps>
     login?.url;
   if (url === undefined)
     throw new CliError(
-      `Say where to: "peroku" in ${PROJECT_FILE}, --url https://…, RAILHEAD_URL, or railhead login.`,
+      options.program === "perok"
+        ? `Say where to: "peroku" in ${PROJECT_FILE}, in this folder.`
+        : `Say where to: "peroku" in ${PROJECT_FILE}, --url https://…, RAILHEAD_URL, or railhead login.`,
       EXIT.usage,
     );
   const isFor = (address: string | undefined) => address === undefined || address === url;
@@ -44,8 +46,9 @@ export async function openApps(options: AppOptions, folder = "."): Promise<Apps>
 }
 
 /** Its name. Throws CliError (usage) when nothing says it. */
-export function projectOf({ project }: AppOptions, file: ProjectFile): string {
+export function projectOf({ project, program }: AppOptions, file: ProjectFile): string {
   const name = project ?? file.project;
   if (name !== undefined && name !== "") return name;
-  throw new CliError(`Say which project: "project" in ${PROJECT_FILE}, or --project.`, EXIT.usage);
+  const or = program === "perok" ? "in this folder" : "or --project";
+  throw new CliError(`Say which project: "project" in ${PROJECT_FILE}, ${or}.`, EXIT.usage);
 }

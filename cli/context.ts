@@ -1,6 +1,6 @@
 /** A folder as a build context: what .dockerignore leaves of it, as a tar.gz that is written while it is sent. */
 import { createReadStream, type Stats } from "node:fs";
-import { lstat, readdir, readFile, readlink } from "node:fs/promises";
+import { lstat, readdir, readFile, readlink, stat } from "node:fs/promises";
 import { join, relative, resolve, sep } from "node:path";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
@@ -20,6 +20,12 @@ export type ContextFile = {
   path: string;
   stats: Stats;
 };
+
+/** Throws CliError (usage) when it is not one. */
+export async function requireFolder(path: string): Promise<void> {
+  const found = await stat(path).catch(() => null);
+  if (found?.isDirectory() !== true) throw new CliError(`${path} is no folder.`, EXIT.usage);
+}
 
 /**
  * Where a Dockerfile (as given, from the current folder) is in the context. Throws CliError (usage) when it is

@@ -18,7 +18,7 @@ export async function followDeploy(
   { program, json }: AppOptions,
 ): Promise<void> {
   const record = await followToEnd(client.edge, logid, {
-    farewell: `Detached; the deploy goes on.\n  follow: railhead logs -f ${logid} --url ${client.edge.url}`,
+    farewell: farewellTo(logid, client.edge.url),
     to: program === "perok" && json !== true ? "stdout" : "stderr",
   });
   const view = await viewOf(client, project);
@@ -26,6 +26,13 @@ export async function followDeploy(
   if (json) return print(JSON.stringify(view));
   say(`${project} is live.`);
   if (view?.url) print(view.url);
+}
+
+function farewellTo(logid: string, url: string): string {
+  const [follow, cancel] = ["logs -f", "cancel"].map(
+    (what) => `railhead ${what} ${logid} --url ${url}`,
+  );
+  return `Detached; the deploy goes on.\n  follow: ${follow}\n  cancel: ${cancel}`;
 }
 
 async function viewOf(client: AppClient, project: string): Promise<ProjectView | null> {

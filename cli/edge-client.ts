@@ -192,7 +192,8 @@ export function unreachable(url: string, code: string | undefined, error: unknow
   return new CliError(`Cannot reach ${url}: ${why}`, EXIT.unreachable);
 }
 
-async function refusal(response: Response): Promise<EdgeRefusal> {
+/** What the edge says against a request, as it stands in its answer. */
+export async function refusal(response: Response): Promise<EdgeRefusal> {
   const text = await response.text().catch(() => "");
   let body: Record<string, unknown> = {};
   try {

@@ -12,7 +12,7 @@ import { login } from "./commands/login.ts";
 import { cancel } from "./commands/logs.ts";
 import { createToken, listTokens, revokeToken, SCOPES } from "./commands/token.ts";
 import { version } from "./commands/version.ts";
-import { endWithReader, runProgram } from "./run-program.ts";
+import { endWithReader, type Manner, runProgram, told } from "./run-program.ts";
 import { VERSION } from "./version.ts";
 
 const TARGET = "{remote}/{owner}/{repo}/{GOOS}/{GOARCH}/{version}, or its URL";
@@ -198,8 +198,9 @@ program
 
 endWithReader();
 const args = process.argv.slice(2);
+const manner: Manner = { prefix: "railhead: ", statusOf: (named) => named };
 process.exitCode =
   // The agent has options of its own, and some are called like ours.
   args[0] === "agent"
-    ? await runAgent(args.slice(1))
-    : await runProgram(program, args, { prefix: "railhead: ", statusOf: (named) => named });
+    ? await told(() => runAgent(args.slice(1)), { name: program.name(), ...manner })
+    : await runProgram(program, args, manner);

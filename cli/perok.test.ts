@@ -24,7 +24,15 @@ describe("perok and certificates", () => {
     );
     server = createServer({ key, cert }, (_, response) => {
       const rows = [
-        { project: "shop", rule: "Host:a", state: "live", url: null, agents: [], since: null },
+        {
+          project: "shop",
+          rule: "Host:a",
+          state: "live",
+          url: null,
+          agent: null,
+          agents: [],
+          since: null,
+        },
       ];
       response.setHeader("content-type", "application/json").end(JSON.stringify(rows));
     });

@@ -42,7 +42,7 @@ program
   .action((_options, command) => down(given(command)));
 program
   .command("list")
-  .description("list the projects that run, and their rules")
+  .description("list the projects and their rules")
   .action((_options, command) => list(given(command)));
 program
   .command("logs")

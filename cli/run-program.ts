@@ -26,13 +26,24 @@ export async function runProgram(
     // Commander tells of wrong usage by itself, in plain text.
     if (json) command.configureOutput({ writeErr: () => {} });
   }
-  try {
+  const work = async () => {
     await program.parseAsync(args, { from: "user" });
     return Number(process.exitCode ?? EXIT.ok);
+  };
+  return told(work, { name: program.name(), prefix, statusOf, json });
+}
+
+/** Runs `work` to its exit status, and says why it failed. */
+export async function told(
+  work: () => Promise<number>,
+  { name, prefix, statusOf, json = false }: Manner & { name: string; json?: boolean },
+): Promise<number> {
+  try {
+    return await work();
   } catch (error) {
     // --help and --version end this way too.
     if (error instanceof CommanderError && error.exitCode === 0) return EXIT.ok;
-    if (json) say(errorAsJson(error, program.name()));
+    if (json) say(errorAsJson(error, name));
     else if (!(error instanceof CommanderError)) say(`${prefix}${errorAsText(error)}`);
     if (error instanceof CommanderError) return EXIT.usage;
     return statusOf(error instanceof CliError ? error.status : EXIT.failed);

@@ -1,7 +1,7 @@
 /** `logs` of a project: what its app prints, stream by stream. */
 import type { AppLine } from "../../shared/apps.ts";
 import { projectSchema } from "../../shared/recipes/app.ts";
-import type { AppClient, LogsWanted } from "../app-client.ts";
+import { AppAway, type AppClient, type LogsWanted } from "../app-client.ts";
 import { type AppOptions, openApps, projectOf } from "../app-settings.ts";
 import { CliError, EXIT } from "../errors.ts";
 import { MAX_CUTS, mayPass, pauseAfter } from "../log-reader.ts";
@@ -16,7 +16,7 @@ export async function appLogs(options: AppLogsOptions): Promise<void> {
     throw new CliError(`"${project}" is neither a project nor the id of a build.`, EXIT.usage);
   const wanted: LogsWanted = { follow: options.follow ?? false };
   if (options.since !== undefined) wanted.since = sinceOf(options.since, Date.now());
-  if (options.tail !== undefined) wanted.tail = options.tail;
+  if (options.tail !== undefined) wanted.tail = tailOf(options.tail);
   const lines = wanted.follow ? follow(client, project, wanted) : client.logs(project, wanted);
   for await (const line of lines) show(line, options.json ?? false);
 }
@@ -43,7 +43,8 @@ async function* follow(
       began = true;
       cuts = Math.min(cuts + 1, MAX_CUTS);
     } catch (error) {
-      if (!began || !mayPass(error) || ++cuts > MAX_CUTS) throw error;
+      const passes = mayPass(error) || error instanceof AppAway;
+      if (!began || !passes || ++cuts > MAX_CUTS) throw error;
       if (cuts === 1) say("(The log broke off; trying again.)");
     }
     await pauseAfter(cuts);
@@ -70,8 +71,16 @@ function show(line: AppLine, json: boolean): void {
   }
 }
 
-/** `10m` counts back from `now` (milliseconds since the epoch); a time is the edge's to read. */
-export function sinceOf(text: string, now: number): string {
+/** `10m` counts back from `now` (milliseconds since the epoch). Throws CliError (usage). */
+function sinceOf(text: string, now: number): string {
   const seconds = parseDuration(text);
-  return seconds === null ? text : new Date(now - seconds * 1_000).toISOString();
+  const ms = seconds === null ? Date.parse(text) : now - seconds * 1_000;
+  if (Number.isFinite(ms)) return new Date(ms).toISOString();
+  throw new CliError("--since takes 10m, 2h or a time such as 2026-01-31T12:00:00Z.", EXIT.usage);
+}
+
+/** Throws CliError (usage). */
+function tailOf(text: string): string {
+  if (/^\d{1,6}$/.test(text)) return text;
+  throw new CliError("--tail takes a number of lines.", EXIT.usage);
 }

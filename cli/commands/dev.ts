@@ -125,7 +125,7 @@ function leftByForce(state: string): string {
 function cachesStay({ agents }: Stack, state: string): string {
   const retire = `npx railhead agent --home ${shortPath(state)}/agents/1 retire`;
   const others = agents.length > 1 ? ` (and so on, to agents/${agents.length})` : "";
-  return `Caches of the agents stay on the Docker host. To remove them, before you delete ${shortPath(state)}: ${retire}${others}`;
+  return `Web apps, and caches of the agents, stay on the Docker host. To remove them, before you delete ${shortPath(state)}: ${retire}${others}`;
 }
 
 function whole(option: string, text: string, max: number): number {

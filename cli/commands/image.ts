@@ -1,11 +1,10 @@
 /** `railhead image build`: sends a folder as a build context, follows the build, and prints the pushed digest. */
-import { lstat } from "node:fs/promises";
 import { basename, resolve } from "node:path";
 import * as z from "zod";
 import { buildIdSchema } from "../../shared/builds.ts";
 import { IMAGE_TARBALL, parseImageName } from "../../shared/recipes/image.ts";
 import { readSecrets } from "../build-secrets.ts";
-import { listContext, locateDockerfile, sendContext } from "../context.ts";
+import { listContext, locateDockerfile, requireFolder, sendContext } from "../context.ts";
 import type { EdgeClient } from "../edge-client.ts";
 import { CliError, EXIT } from "../errors.ts";
 import { farewellTo, followToEnd, requireSuccess } from "../follow.ts";
@@ -76,8 +75,7 @@ async function queryOf(
   image: string,
   options: ImageBuildOptions,
 ): Promise<URLSearchParams> {
-  const found = await lstat(folder).catch(() => null);
-  if (found?.isDirectory() !== true) throw new CliError(`${folder} is no folder.`, EXIT.usage);
+  await requireFolder(folder);
   if (!options.wait && options.output !== undefined)
     throw new CliError("--output waits for the build: leave --no-wait away.", EXIT.usage);
   if (!options.push && options.output === undefined)

@@ -1,5 +1,5 @@
 /** `list`: the projects of an edge, or the deployments of one. */
-import type { Deployment, ProjectRow } from "../../shared/apps.ts";
+import type { Deployment, ProjectRow, ProjectView, ReplicaView } from "../../shared/apps.ts";
 import { type AppOptions, openApps } from "../app-settings.ts";
 import { duration, print, table } from "../terminal.ts";
 
@@ -26,7 +26,7 @@ export async function listDeployments(project: string, options: AppOptions): Pro
   const view = await client.project(project);
   if (options.json) return print(JSON.stringify(view));
   const now = Date.now();
-  const rows = view.deployments.map((deployment) => deploymentCells(deployment, now));
+  const rows = view.deployments.map((deployment) => deploymentCells(deployment, view, now));
   print(table(["GENERATION", "STATE", "ASKED FOR", "NOTE"], rows));
 }
 
@@ -42,16 +42,45 @@ function cells({ project, state, since, agents, url, rule }: ProjectRow, now: nu
     since === null ? "-" : ago(since, now),
     agents.join(",") || "-",
     url ?? "-",
-    rule,
+    rule || "-",
   ];
 }
 
-function deploymentCells(deployment: Deployment, now: number): string[] {
-  const { generation, state, created_at, rollback_of, reason } = deployment;
-  const back = rollback_of === null ? "" : `generation ${rollback_of} again`;
-  // Behind the first line are the app's own last words.
-  const note = [back, reason?.split("\n")[0] ?? ""].filter((part) => part !== "").join("; ");
-  return [String(generation), state, ago(created_at, now), note];
+function deploymentCells(deployment: Deployment, view: ProjectView, now: number): string[] {
+  const { generation, state, created_at } = deployment;
+  return [String(generation), state, ago(created_at, now), deploymentNote(deployment, view)];
+}
+
+/** What else there is to say of a deployment of that project; empty for nothing. */
+export function deploymentNote(
+  {
+    generation,
+    rollback_of,
+    kept,
+    reason,
+  }: Pick<Deployment, "generation" | "rollback_of" | "kept" | "reason">,
+  { current, replicas }: Pick<ProjectView, "current" | "replicas">,
+): string {
+  const lost = replicas.filter(
+    (one) => one.generation === generation && one.state === "disconnected",
+  );
+  const notes = [
+    rollback_of === null ? [] : `generation ${rollback_of} again`,
+    kept && generation !== current ? "may be gone back to" : [],
+    reason === null ? [] : firstLine(reason),
+    lost.map(lostNote),
+  ];
+  return notes.flat().join("; ");
+}
+
+function lostNote({ replica, agent, reason }: ReplicaView): string {
+  const lost = `replica ${replica} on ${agent} is not connected`;
+  return reason === undefined ? lost : `${lost}, and making it anew failed: ${firstLine(reason)}`;
+}
+
+/** Behind it are the app's own last words. */
+function firstLine(reason: string): string {
+  return reason.split("\n")[0] ?? "";
 }
 
 function ago(time: string, now: number): string {

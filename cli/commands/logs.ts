@@ -1,5 +1,6 @@
 /** `railhead logs` and `railhead cancel`. */
 import { isTerminal, parseBuildId } from "../../shared/builds.ts";
+import { openApps } from "../app-settings.ts";
 import { CliError, EXIT } from "../errors.ts";
 import { requireSuccess } from "../follow.ts";
 import { CUT, plainLine, readLog } from "../log-reader.ts";
@@ -32,10 +33,17 @@ export async function logs(text: string, options: LogsOptions): Promise<void> {
   if (isTerminal(record.state)) requireSuccess(record);
 }
 
-/** Ends a build, or our interest in it while others wait for it too. */
+/** Ends a build, or our interest in it while others wait for it too. A deploy is ended with the token that deploys. */
 export async function cancel(text: string, options: GlobalOptions): Promise<void> {
   const id = buildId(text);
-  const client = await openEdge(options);
+  const edge = await openEdge(options);
+  const isDeploy = await edge.build(id).then(
+    ({ recipe }) => recipe === "app",
+    () => false,
+  );
+  const { client } = isDeploy
+    ? await openApps({ ...options, url: edge.url, program: "railhead" })
+    : { client: edge };
   const answer = await client.cancel(id);
   if (options.json) print(JSON.stringify(answer));
   else say(`Build ${id}: cancellation was asked for. See how it ends: railhead logs -f ${id}`);

@@ -21,7 +21,7 @@ export async function open(options: AppOptions): Promise<void> {
 }
 
 /** What opens a URL in the user's browser; null where there is none to be seen. */
-export function openerOf(platform: NodeJS.Platform, env: NodeJS.ProcessEnv): string | null {
+function openerOf(platform: NodeJS.Platform, env: NodeJS.ProcessEnv): string | null {
   if (platform === "darwin") return "open";
   return env.DISPLAY || env.WAYLAND_DISPLAY ? "xdg-open" : null;
 }

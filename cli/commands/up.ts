@@ -1,7 +1,7 @@
 /** `up`: builds and runs the folder's project, and stays until it serves. */
 import { join, resolve } from "node:path";
 import { type AppOptions, openApps, projectOf } from "../app-settings.ts";
-import { listContext, locateDockerfile, sendContext } from "../context.ts";
+import { listContext, locateDockerfile, requireFolder, sendContext } from "../context.ts";
 import { followDeploy } from "../deploys.ts";
 import { CliError, EXIT } from "../errors.ts";
 import { PROJECT_FILE, settingsOf } from "../project-file.ts";
@@ -13,6 +13,7 @@ const NEVER_SENT = [".git", PROJECT_FILE];
 
 export async function up(given: string, options: UpOptions): Promise<void> {
   const folder = resolve(given);
+  await requireFolder(folder);
   const { client, file } = await openApps(options, folder);
   const project = projectOf(options, file);
   const rule = options.rule ?? file.rule;

@@ -136,7 +136,12 @@ export class Edge {
     return {
       ...config,
       main: join(root, config.main),
-      vars: { ...config.vars, ...settings },
+      // The first with its port: links in mail lead there.
+      vars: {
+        ...config.vars,
+        RAILHEAD_HOSTS: `${ADDRESS}:${this.#port} localhost [::1]`,
+        ...settings,
+      },
       secrets: { required: [...new Set([...config.secrets.required, ...Object.keys(secrets)])] },
     };
   }

@@ -182,6 +182,23 @@ test("once /readyz answers, the file for a shell is there", async () => {
   await until(() => child.exitCode !== null);
 });
 
+test("a web app may have any host but the stack's own", async () => {
+  const { child } = await startDev();
+  const edge = await client();
+  const headers = { "content-type": "application/x-tar" };
+  const deploy = (host: string) =>
+    edge.request("POST", `/run?project=shop&rule=Host:${host}`, {
+      headers,
+      body: new Blob(["no tar"]).stream(),
+    });
+  for (const host of ["127.0.0.1", "localhost"])
+    await assert.rejects(deploy(host), /server's own name/, host);
+  for (const host of ["shop.localhost", "shop.example"])
+    await assert.rejects(deploy(host), /is no tar/, host);
+  killGroup(child.pid as number, "SIGTERM");
+  await until(() => child.exitCode !== null);
+});
+
 test("the lines it prints build and download on a machine without internet", async () => {
   const { child, output } = await startDev("--agents", "1");
   const [post = "", get = ""] = output().match(/curl .*/g) ?? [];
@@ -220,7 +237,10 @@ test("an agent that crashed starts again by itself; one that was told to end, by
   await until(() => byHand.exitCode !== null);
   killGroup(child.pid as number, "SIGINT");
   await until(() => child.exitCode !== null);
-  assert.match(output(), /Caches of the agents stay on the Docker host\..*: npx railhead (.*)\n$/);
+  assert.match(
+    output(),
+    /Web apps, and caches of the agents, stay on the Docker host\..*: npx railhead (.*)\n$/,
+  );
 
   const [, retire = ""] = /npx railhead (.*)\n$/.exec(output()) ?? [];
   const { stdout } = await promisify(execFile)(process.execPath, [MAIN, ...retire.split(" ")]);
