@@ -39,7 +39,7 @@ export async function buildImage(given: string, options: ImageBuildOptions): Pro
   const login = options.tag === undefined ? {} : await loginFor(options.tag);
   const headers = { ...login, ...(await secretsFor(options)) };
   const client = await openEdge(options);
-  const accepted = await send(client, folder, query, headers);
+  const accepted = await send(client, folder, query, headers, options);
   if (!options.wait) {
     print(options.json ? JSON.stringify(accepted) : accepted.build_id);
     return say(`Follow it: railhead logs -f ${accepted.build_id}`);
@@ -144,8 +144,13 @@ async function send(
   folder: string,
   query: URLSearchParams,
   headers: Record<string, string>,
+  { output }: ImageBuildOptions,
 ): Promise<Accepted> {
-  const files = await listContext(folder, query.get("dockerfile_path") ?? "");
+  // What the build before left there is no part of this one.
+  const made = output === undefined ? null : resolve(output);
+  const files = (await listContext(folder, query.get("dockerfile_path") ?? "")).filter(
+    ({ path }) => path !== made,
+  );
   const response = await sendContext(folder, files, (body) =>
     client.request("POST", `/api/images?${query}`, {
       headers: { "content-type": "application/gzip", ...headers },

@@ -260,10 +260,18 @@ suite("web apps at the edge", () => {
     b.ready();
     await Promise.all([a.next("live"), b.next("live")]);
     const answers = new Set<string>();
-    a.cut();
-    await until("the other serves", async () => {
+    const ask = async () => {
       const { status, body } = await world.ask("pair.example");
       if (status === 200) answers.add(body.toString());
+    };
+    await until("both serve, also one request after the other", async () => {
+      await ask();
+      return answers.size === 2;
+    });
+    answers.clear();
+    a.cut();
+    await until("the other serves", async () => {
+      await ask();
       return answers.has("b");
     });
     b.close();

@@ -171,6 +171,17 @@ describe("railhead image build", { timeout: 120_000 }, () => {
     assert.ok((await readFile(join(folder, "image.tar.gz"))).equals(bytes));
   });
 
+  test("does not send the file that it wrote the last time", async () => {
+    await writeFile(join(folder, "app/image.tar.gz"), "of the last time");
+    const running = railhead("app", "-t", IMAGE, "-o", "app/image.tar.gz");
+    const attempt = await world.agent.attempt();
+    const files = await archiveFiles(Buffer.from(await (await attempt.context()).arrayBuffer()));
+    assert.deepEqual([...files.keys()], [".dockerignore", "Dockerfile", "a", "docker/Other"]);
+    await attempt.upload("image.tar.gz", randomBytes(10));
+    await attempt.finish({ outcome: "succeeded", digest: DIGEST });
+    assert.equal((await running).code, 0);
+  });
+
   test("wrong usage is said in one line, before anything is sent", async () => {
     for (const [args, message] of [
       [["app"], /--tag/],

@@ -30,7 +30,8 @@ export async function passOn(
     return tunnel === null ? [] : [{ tunnel, replica }];
   });
   if (what.kind === "logs") return viewLogs(tunnels, what);
-  // The least busy first.
+  // The least busy first; of several such any, so that requests one after the other go to all.
+  tunnels.unshift(...tunnels.splice(Math.floor(Math.random() * tunnels.length)));
   tunnels.sort((a, b) => a.tunnel.size - b.tunnel.size);
   let busy: Unanswered | null = null;
   for (const { tunnel } of tunnels) {
