@@ -105,6 +105,7 @@ function summary(stack: Stack, state: string, hosts: readonly string[]): string[
     ...hosts.map((host) => `  curl -X POST ${stack.url}/${host}/OWNER/REPO/linux/amd64/VERSION`),
     "",
     "demo.railhead is on this machine. github.com/owner/repo, gitlab.com/… and so on are built the same way.",
+    "A folder with a Dockerfile goes online by: npx railhead up FOLDER --project NAME --rule Host:NAME.localhost",
     stack.webhooks
       ? `Webhooks are on: ${stack.url}/webhooks/github (or /gitlab, /gitea), with GIT_SECRET as their secret.`
       : "Webhooks are off: start with GIT_SECRET in the environment, or in .dev.vars.",
