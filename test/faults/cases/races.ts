@@ -27,10 +27,13 @@ export const cases: FaultCase[] = [
     name: "a thousand POSTs of one target at once make one build",
     quick: true,
     async run(world) {
-      const path = await world.source("prompt");
+      // One that does not end before all have asked, however long that takes.
+      const path = await world.source("held");
       const answers = await Promise.all(Array.from({ length: CROWD }, () => post(world, path)));
       const watched = await world.start(path);
       assert.deepEqual(idsOf(answers), [watched.id]);
+      await world.sees(watched, "held: line 3");
+      await world.stack.release(watched.id);
       await world.succeeds(watched);
     },
   },
