@@ -24,8 +24,8 @@ type Table = { routes: Compiled[]; until: number };
 
 let table: Table | null = null;
 let asking: Promise<Table> | null = null;
-/** By text: a rule is compiled once in an isolate's life. */
-const compiled = new Map<string, Compiled["match"]>();
+/** Of the last table's rules, by text. */
+let compiled = new Map<string, Compiled["match"]>();
 
 type Handler = {
   fetch(request: Request, env: Env, ctx: ExecutionContext): Response | Promise<Response>;
@@ -103,7 +103,7 @@ function ask(env: Env, ctx: ExecutionContext): Promise<Table> {
   if (asking !== null) return asking;
   asking = retrying(async (): Promise<Route[]> => env.ROUTES.getByName(ROUTES_NAME).list())
     .then((routes) => {
-      table = { routes: routes.flatMap(compile), until: Date.now() + KEPT_MS };
+      table = { routes: compileAll(routes), until: Date.now() + KEPT_MS };
       return table;
     })
     .finally(() => {
@@ -120,14 +120,18 @@ function cannotTell(error: unknown): Response {
   return noAnswer("unknown", "");
 }
 
-/** None for a rule that was taken once and would be refused by now: the other apps go on. */
-function compile({ project, rule }: Route): Compiled[] {
-  try {
-    const match = compiled.get(rule) ?? createMatcher(parseRule(rule));
-    compiled.set(rule, match);
-    return [{ project, match }];
-  } catch (error) {
-    if (error instanceof RuleError) return [];
-    throw error;
-  }
+/** Without rules that were taken once and would be refused by now: the other apps go on. */
+function compileAll(routes: readonly Route[]): Compiled[] {
+  const before = compiled;
+  compiled = new Map();
+  return routes.flatMap(({ project, rule }) => {
+    try {
+      const match = before.get(rule) ?? createMatcher(parseRule(rule));
+      compiled.set(rule, match);
+      return [{ project, match }];
+    } catch (error) {
+      if (error instanceof RuleError) return [];
+      throw error;
+    }
+  });
 }

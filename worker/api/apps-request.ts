@@ -7,6 +7,7 @@ import { type AppSettings, appSettingsSchema, projectSchema } from "../../shared
 import { refusedMember } from "../../shared/refused-member.ts";
 import { namedHosts, parseRule, RuleError } from "../../shared/rules/index.ts";
 import type { AppEnv } from "../app.ts";
+import { decodeBase64 } from "../base64.ts";
 import { bodyOf, readText } from "../body.ts";
 import { whyOwn } from "../hosts.ts";
 
@@ -74,11 +75,9 @@ export function checkedRule(env: Env, rule: string): string {
 export function decodeData(text: unknown): Uint8Array<ArrayBuffer> {
   if (typeof text !== "string" || text === "")
     throw bad("data", "is missing: a tar of the project, in base64");
-  try {
-    return Uint8Array.from(atob(text.replaceAll(/\s/g, "")), (sign) => sign.charCodeAt(0));
-  } catch {
-    throw bad("data", "is not base64");
-  }
+  const tar = decodeBase64(text);
+  if (tar === null) throw bad("data", "is not base64");
+  return tar;
 }
 
 /** A Content-Type without its parameters. */

@@ -8,8 +8,11 @@ import { LISTED_BUILDS } from "./erlang-find.ts";
 import { REQUEST_VERSIONS } from "./erlang-request.ts";
 
 const version = z.object({
-  ref: z.string().optional().describe("A tag, a branch or a commit. Empty: any."),
-  erl_version: z.string().optional().describe("Major version of Erlang, such as 27. Empty: any."),
+  ref: z.string().optional().describe("A tag, a branch or a commit. Empty for any."),
+  erl_version: z
+    .string()
+    .optional()
+    .describe("Major version of Erlang, such as 27. Empty for any."),
 });
 const full_name = z.string().describe("`namespace/name`.");
 const versions = z

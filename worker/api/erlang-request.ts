@@ -27,19 +27,19 @@ export type BuildOrder = Lookup & {
   echo: Record<string, unknown>;
 };
 
-const any = z
+const optionalText = z
   .string()
   .nullish()
   .transform((text) => text || null);
 /** `27` is as good as `"27"`. */
 const erlVersion = z.preprocess(
   (value) => (typeof value === "number" ? String(value) : value),
-  any,
+  optionalText,
 );
 /** An array, or one alone; clients of old send an object. */
 const versions = z.preprocess(
   (value) => (Array.isArray(value) ? value : value == null ? [] : [value]),
-  z.array(z.object({ ref: any, erl_version: erlVersion })).max(REQUEST_VERSIONS),
+  z.array(z.object({ ref: optionalText, erl_version: erlVersion })).max(REQUEST_VERSIONS),
 );
 const lookupSchema = z.object({ full_name: z.string(), versions });
 const orderSchema = lookupSchema.extend({

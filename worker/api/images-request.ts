@@ -11,6 +11,7 @@ import {
   parseImageName,
   SECRETS_CHARS,
 } from "../../shared/recipes/image.ts";
+import { decodeBase64 } from "../base64.ts";
 import { DEFAULT_BRANCH } from "../resolve.ts";
 
 const text = z
@@ -188,15 +189,9 @@ function tarOf(dockerfile: string): Uint8Array {
 
 function decodeTar(base64: string): Uint8Array {
   if (base64.length * 0.75 > CONTEXT_JSON_BYTES + 2) throw tooLargeForJson();
-  let binary: string;
-  try {
-    binary = atob(base64);
-  } catch {
-    throw refused("tarfile: illegal base64 data");
-  }
-  const bytes = new Uint8Array(binary.length);
-  for (let i = 0; i < bytes.length; i++) bytes[i] = binary.charCodeAt(i);
-  return bytes;
+  const tar = decodeBase64(base64);
+  if (tar === null) throw refused("tarfile: illegal base64 data");
+  return tar;
 }
 
 export function tooLargeForJson(): Problem {
